@@ -1,0 +1,35 @@
+# `make demo` shows klimit at work; `make test` runs every check. Both build the environment they need in .venv/.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test format clean
+
+demo: .venv/core.stamp
+	$(BIN)/klimit demo
+
+test: .venv/test.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+format: .venv/test.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.venv/python.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "klimit needs Python 3.11 or newer; name one with: make PYTHON=python3.12 demo"; exit 1; }
+	$(PYTHON) -m venv .venv
+	touch $@
+
+.venv/core.stamp: pyproject.toml .venv/python.stamp
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+.venv/test.stamp: pyproject.toml .venv/python.stamp
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@ .venv/core.stamp
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
