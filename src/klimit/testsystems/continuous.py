@@ -1,0 +1,389 @@
+"""Continuous base laws: no ties, so best-of-N has KL log N - (N - 1) / N; the rest is closed or quadrature."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from klimit.errors import InputError
+from klimit.limit import exact
+from klimit.limit.exact import Array, Cumulants
+from klimit.testsystems.base import Curve, Moments, TestSystem
+from klimit.testsystems.selection import Grid, best_of, grid_gain, poisson, soft_density
+
+
+def poisson_kl(mu: Array) -> Array:
+    """KL of Best-of-Poisson without ties (arXiv:2506.19248): the integral of g log g over u = F(r) in (0, 1)."""
+    # g(u) = (mu u + 1) exp(mu (u - 1)) with u = 1 - v / (1 + mu), in panels of v: unlike the closed form
+    # log(1+mu) - 1 + e^{-(1+mu)} (Ei(1+mu) - Ei(1)) / mu it neither cancels at small mu nor overflows at large
+    x, w = np.polynomial.legendre.leggauss(24)
+    edges = np.array([0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0])
+    rate = mu[..., None, None]
+    ends = np.minimum(edges, 1.0 + mu[..., None])
+    left, right = ends[..., :-1, None], ends[..., 1:, None]
+    v = 0.5 * (left + right) + 0.5 * (right - left) * x
+    weight = 0.5 * (right - left) * w / (1.0 + rate)
+    drop = v / (1.0 + rate)
+    log_g = np.log1p(rate * (1.0 - drop)) - rate * drop
+    return np.asarray((weight * np.exp(log_g) * log_g).sum(axis=(-1, -2)))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ContinuousSystem(TestSystem):
+    """A base law with a density."""
+
+    @abstractmethod
+    def _grid(self, step: float) -> Grid:
+        """Quadrature nodes for smooth functions of the reward; ``step`` 1 is fine enough for F and its powers."""
+
+    @cached_property
+    def _fine_grid(self) -> Grid:
+        return self._grid(1.0)
+
+    def _unit_best_of_n(self, n: Array) -> Curve:
+        gain = np.vectorize(lambda k: grid_gain(self._fine_grid, best_of(k)), otypes=[float])(n)
+        return Curve(np.log(n) - (n - 1.0) / n, gain)
+
+    def _unit_best_of_poisson(self, mu: Array) -> Curve:
+        gain = np.vectorize(lambda m: grid_gain(self._fine_grid, poisson(m)), otypes=[float])(mu)
+        return Curve(poisson_kl(mu), gain)
+
+    def _unit_soft_best_of_n(self, n: int, beta: float) -> tuple[float, float]:
+        grid = self._grid(min(1.0, beta))
+        log_rho = soft_density(grid.reward[None, :] / beta, grid.probability[None, :], n)[0]
+        mass = grid.probability * np.exp(log_rho)
+        return float((mass * log_rho).sum()), float(((mass - grid.probability) * grid.reward).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Gaussian(ContinuousSystem):
+    """Standard normal rewards: L = t^2 / 2, limit sqrt(2 kl) (times the root mean square of the scales)."""
+
+    _scale_nodes: ClassVar[int] = 8
+
+    def _unit(self, t: Array) -> Cumulants:
+        half = 0.5 * t * t
+        return Cumulants(half, t, np.ones_like(t), half)
+
+    @cached_property
+    def _unit_moments(self) -> Moments:
+        return Moments(0.0, 1.0, 0.0)
+
+    @cached_property
+    def _unit_saturation(self) -> tuple[float, float]:
+        return np.inf, np.inf
+
+    def _unit_draw(self, rng: np.random.Generator, n_prompts: int, n_completions: int) -> Array:
+        return rng.standard_normal((n_prompts, n_completions))
+
+    def _grid(self, step: float) -> Grid:
+        from scipy.special import ndtr
+
+        h = 0.04 * step
+        x = np.arange(-38.0, 38.0 + h, h)
+        density = np.exp(-0.5 * x * x) / np.sqrt(2 * np.pi)
+        return Grid(x, np.full_like(x, h), h * density, ndtr(x), ndtr(-x))
+
+
+@dataclass(frozen=True, eq=False)
+class Uniform(ContinuousSystem):
+    """Rewards uniform on (0, 1): L = log((e^t - 1) / t)."""
+
+    def _unit(self, t: Array) -> Cumulants:
+        # log(sinh(t/2) / (t/2)) and its derivatives; a power series where they would cancel
+        a = np.abs(t)
+        small = a < 1.0
+        with np.errstate(over="ignore"):
+            u = np.where(small, 1.0, a)
+            em = -np.expm1(-u)
+            log_partition = 0.5 * u + np.log(em) - np.log(u)
+            gain = 0.5 * (2.0 - em) / em - 1.0 / u
+            variance = 1.0 / (u * u) - np.exp(-u) / (em * em)
+        if small.any():
+            series = _uniform_series(np.where(small, a, 0.0))
+            log_partition, gain, variance = (
+                np.where(small, s, f) for s, f in zip(series, (log_partition, gain, variance), strict=True)
+            )
+        return Cumulants(log_partition, np.sign(t) * gain, variance, a * gain - log_partition)
+
+    @cached_property
+    def _unit_moments(self) -> Moments:
+        return Moments(0.5, 1.0 / 12.0, 0.0)
+
+    @cached_property
+    def _unit_saturation(self) -> tuple[float, float]:
+        return np.inf, 0.5
+
+    def _unit_draw(self, rng: np.random.Generator, n_prompts: int, n_completions: int) -> Array:
+        return rng.random((n_prompts, n_completions))
+
+    def _grid(self, step: float) -> Grid:
+        from scipy.special import expit
+
+        h = 0.25 * step
+        y = np.arange(-45.0, 60.0, h)
+        f, s = expit(y), expit(-y)
+        return Grid(f, h * f * s, h * f * s, f, s)
+
+
+# L(t) = sum B_2k t^2k / (2k (2k)!), B Bernoulli numbers: the coefficients of t^2, t^4, ...
+_BERNOULLI = (
+    1 / 6,
+    -1 / 30,
+    1 / 42,
+    -1 / 30,
+    5 / 66,
+    -691 / 2730,
+    7 / 6,
+    -3617 / 510,
+    43867 / 798,
+    -174611 / 330,
+)
+
+
+def _uniform_series(t: Array) -> tuple[Array, Array, Array]:
+    log_partition, gain, variance = np.zeros_like(t), np.zeros_like(t), np.zeros_like(t)
+    factorial = 1.0
+    for k, bernoulli in enumerate(_BERNOULLI, start=1):
+        m = 2 * k
+        factorial *= m * (m - 1)
+        c = bernoulli / (m * factorial)
+        log_partition += c * t**m
+        gain += c * m * t ** (m - 1)
+        variance += c * m * (m - 1) * t ** (m - 2)
+    return log_partition, gain, variance
+
+
+@dataclass(frozen=True, eq=False)
+class Exponential(ContinuousSystem):
+    """Exponential rewards of mean 1: L = -log(1 - t), finite for t < 1 / (largest scale) only.
+
+    With scales uniform on (low, high) the averaged slope E s / (1 - s t) still diverges at the endpoint, though
+    only logarithmically, and so does the KL: the frontier is attained at every budget and has no straight part.
+    """
+
+    def _unit(self, t: Array) -> Cumulants:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            log_partition = -log1p_minus(-t)
+            gain = t / (1.0 - t)
+            variance = 1.0 / (1.0 - t) ** 2
+            kl = gain + np.log1p(-t)
+            kl = np.where(np.abs(t) < 0.1, t * gain - log_partition, kl)
+        outside = t >= 1.0
+        return Cumulants(*(np.where(outside, np.inf, v) for v in (log_partition, gain, variance, kl)))
+
+    def _population(self, t: Array) -> Cumulants:
+        return self._along(t, 1.0 - self._scale_range[1] * t)
+
+    def _along(self, t: Array, slack: Array) -> Cumulants:
+        """Averages over scales at tilt ``t``, given the ``slack`` 1 - high t to full accuracy."""
+        low, high = self._scale_range
+        plain = super()._population(np.where(high * t < 0.5, t, 0.0))
+        if low == high:
+            return super()._population(t)
+        # closed forms near the endpoint, where the quadrature over scales is slow
+        near = high * t >= 0.5
+        u = np.where(near, t, 0.5 / high)
+        b = np.where(near, slack, 0.5)
+        a = 1.0 - low * u
+        width = (high - low) * u
+        mean = 0.5 * (low + high)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            log_ratio = np.log(a / b)
+            log_partition = (b * np.log(b) - a * np.log(a)) / width + 1.0 - mean * u
+            gain = (log_ratio / width - 1.0) / u - mean
+            # E s^2 / (1 - s t)^2 = E (1 / (1 - s t) - 1)^2 / t^2
+            variance = (1.0 / (a * b) - 2.0 * log_ratio / width + 1.0) / (u * u)
+            kl = u * gain - log_partition
+        outside = slack <= 0
+        exact_near = (np.where(outside, np.inf, v) for v in (log_partition, gain, variance, kl))
+        return Cumulants(*(np.where(near, e, q) for e, q in zip(exact_near, plain, strict=True)))
+
+    def _average_frontier(self, kl: ArrayLike) -> tuple[Array, Array]:
+        budgets = exact.check_budget(kl)
+        high = self._scale_range[1]
+        inner = budgets > 0
+        safe = np.where(inner, np.where(np.isfinite(budgets), budgets, 1.0), 1.0)
+
+        def log_ratio(x: Array) -> tuple[Array, Array]:
+            # t = sigmoid(x) / high, so that the distance to the endpoint keeps its accuracy
+            slack = 1.0 / (1.0 + np.exp(x))
+            t = (1.0 - slack) / high
+            t = np.where(x < 0, np.exp(x) / (1.0 + np.exp(x)) / high, t)
+            c = self._along(t, slack)
+            return np.log(c.kl / safe), t * c.variance * t * slack / c.kl
+
+        start = np.log(high) + 0.5 * np.log(2.0 * safe / self.variance)
+        x = exact.solve_increasing(log_ratio, start)
+        slack = 1.0 / (1.0 + np.exp(x))
+        t = np.where(x < 0, np.exp(x) * slack, 1.0 - slack) / high
+        gains = np.where(inner, (budgets + self._along(t, slack).log_partition) / t, 0.0)
+        return gains, np.where(inner, np.where(np.isfinite(budgets), 1.0 / t, high), np.inf)
+
+    @cached_property
+    def _unit_moments(self) -> Moments:
+        return Moments(1.0, 1.0, 2.0)
+
+    @cached_property
+    def _unit_saturation(self) -> tuple[float, float]:
+        return np.inf, np.inf
+
+    def _unit_draw(self, rng: np.random.Generator, n_prompts: int, n_completions: int) -> Array:
+        return rng.standard_exponential((n_prompts, n_completions))
+
+    def _grid(self, step: float) -> Grid:
+        from scipy.special import expit
+
+        # reward = log(1 + e^y), so that F(reward) is the logistic function of y
+        h = 0.25 * step
+        y = np.arange(-45.0, 75.0, h)
+        f, s = expit(y), expit(-y)
+        return Grid(np.logaddexp(0.0, y), h * f, h * f * s, f, s)
+
+
+def log1p_minus(x: Array) -> Array:
+    """``log(1 + x) - x``, accurate for small ``x`` as well."""
+    x = np.asarray(x, dtype=float)
+    out = np.asarray(np.log1p(x) - x)
+    small = np.abs(x) < 0.3
+    y = x[small] / (2.0 + x[small])
+    square = y * y
+    series = np.zeros_like(y)
+    for k in range(23, 1, -2):
+        series = square * (1.0 / k + series)
+    out[small] = y * (2.0 * series - x[small])
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class BetaRewards(ContinuousSystem):
+    """Rewards with a Beta(a, b) law on (0, 1)."""
+
+    a: float = 2.0
+    b: float = 5.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (0.01 <= self.a < np.inf and 0.01 <= self.b < np.inf):
+            raise InputError(
+                f"Beta rewards: a={self.a!r}, b={self.b!r}; both must be finite and at least 0.01"
+            )
+
+    def _unit(self, t: Array) -> Cumulants:
+        grid = self._fine_grid
+        return exact.cumulants(grid.probability, grid.reward, t)
+
+    @cached_property
+    def _unit_moments(self) -> Moments:
+        a, b = self.a, self.b
+        total = a + b
+        third = 2 * a * b * (b - a) / (total**3 * (total + 1) * (total + 2))
+        return Moments(a / total, a * b / (total**2 * (total + 1)), third)
+
+    @cached_property
+    def _unit_saturation(self) -> tuple[float, float]:
+        return np.inf, self.b / (self.a + self.b)
+
+    def _unit_draw(self, rng: np.random.Generator, n_prompts: int, n_completions: int) -> Array:
+        return rng.beta(self.a, self.b, size=(n_prompts, n_completions))
+
+    def _grid(self, step: float) -> Grid:
+        from scipy.special import betainc, betaln, expit
+
+        h = 0.25 * step
+        y = np.arange(-40.0 / min(self.a, 1.0), 40.0 / min(self.b, 1.0) + 25.0, h)
+        r, rest = expit(y), expit(-y)
+        log_density = -self.a * np.logaddexp(0, -y) - self.b * np.logaddexp(0, y) - betaln(self.a, self.b)
+        return Grid(
+            r,
+            h * r * rest,
+            h * np.exp(log_density),
+            betainc(self.a, self.b, r),
+            betainc(self.b, self.a, rest),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianMixture(ContinuousSystem):
+    """A mixture of normals within every prompt."""
+
+    _scale_nodes: ClassVar[int] = 128
+
+    means: tuple[float, ...] = (0.0, 3.0)
+    sds: tuple[float, ...] = (1.0, 0.5)
+    weights: tuple[float, ...] = (0.9, 0.1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        m, s, w = (np.asarray(v, dtype=float) for v in (self.means, self.sds, self.weights))
+        if not (m.ndim == 1 and m.shape == s.shape == w.shape and m.size):
+            raise InputError("Gaussian mixture: means, sds and weights must be sequences of one length")
+        if not (np.isfinite(m).all() and (s > 0).all() and np.isfinite(s).all()):
+            raise InputError("Gaussian mixture: means must be finite and sds finite and > 0")
+        exact.check_tables(w, m)
+
+    @cached_property
+    def _components(self) -> tuple[Array, Array, Array]:
+        return tuple(np.asarray(v, dtype=float) for v in (self.means, self.sds, self.weights))  # type: ignore[return-value]
+
+    def _unit(self, t: Array) -> Cumulants:
+        means, sds, w = self._components
+        d = means - w @ means
+        v = sds * sds
+        u = t[..., None]
+        x = u * d + 0.5 * u * u * v
+        slope = d + u * v
+        top = x.max(axis=-1, keepdims=True)
+        q = w * np.exp(x - top)
+        total = q.sum(axis=-1, keepdims=True)
+        q = q / total
+        large = (top + np.log(total))[..., 0]
+        # small tilts: sum of terms of one sign; the linear parts of x average to zero
+        capped = np.minimum(x, 100.0)
+        excess = (w * exact.expm1_minus(capped)).sum(axis=-1) + 0.5 * t * t * (w @ v)
+        plain = top[..., 0] < 100.0
+        log_partition = np.where(plain, np.log1p(excess), large)
+        gain_plain = ((w * d * np.expm1(capped)).sum(-1) + t * (w * v * np.exp(capped)).sum(-1)) / (
+            1.0 + excess
+        )
+        gain = np.where(plain, gain_plain, (q * slope).sum(axis=-1))
+        variance = (q * (v + (slope - gain[..., None]) ** 2)).sum(axis=-1)
+        return Cumulants(log_partition, gain, variance, t * gain - log_partition)
+
+    @cached_property
+    def _unit_moments(self) -> Moments:
+        means, sds, w = self._components
+        mean = float(w @ means)
+        d = means - mean
+        return Moments(mean, float(w @ (d * d + sds**2)), float(w @ (d**3 + 3 * d * sds**2)))
+
+    @cached_property
+    def _unit_saturation(self) -> tuple[float, float]:
+        return np.inf, np.inf
+
+    def _unit_draw(self, rng: np.random.Generator, n_prompts: int, n_completions: int) -> Array:
+        means, sds, w = self._components
+        which = np.searchsorted(np.cumsum(w)[:-1], rng.random((n_prompts, n_completions)), side="right")
+        rewards = rng.standard_normal((n_prompts, n_completions))
+        rewards *= sds[which]
+        rewards += means[which]
+        return rewards
+
+    def _grid(self, step: float) -> Grid:
+        from scipy.special import ndtr
+
+        means, sds, w = self._components
+        offsets = np.arange(-38.0, 38.0 + 0.25 * step, 0.5 * step)
+        edges = np.unique((means[:, None] + sds[:, None] * offsets).reshape(-1))
+        nodes, node_weights = np.polynomial.legendre.leggauss(12)
+        half = 0.5 * np.diff(edges)[:, None]
+        x = (0.5 * (edges[1:] + edges[:-1])[:, None] + half * nodes).reshape(-1)
+        width = (half * node_weights).reshape(-1)
+        z = (x[:, None] - means) / sds
+        density = (w / sds * np.exp(-0.5 * z * z)).sum(axis=1) / np.sqrt(2 * np.pi)
+        return Grid(x, width, width * density, ndtr(z) @ w, ndtr(-z) @ w)

@@ -1,0 +1,234 @@
+"""Base laws on finitely many reward levels: ties, atoms at the top, and policies given as tables."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from klimit.errors import InputError
+from klimit.limit import exact
+from klimit.limit.exact import Array, Cumulants
+from klimit.testsystems.base import Curve, Moments, TestSystem
+from klimit.testsystems.selection import Selection, best_of, merge_ties, poisson, soft_density, table_curve
+
+
+class Population:
+    """Weighted variants of a base law as tables: probabilities and rewards ``(B, K)``, weights ``(B,)``."""
+
+    def __init__(self, p: Array, r: Array, weights: Array) -> None:
+        self.p, self.r = merge_ties(p, r)
+        self.weights = weights
+        self.mean = (self.p * self.r).sum(axis=-1)
+        self.d = self.r - self.mean[:, None]
+
+    def average(self, values: Array) -> Array:
+        """Average over the variants, the last axis."""
+        return np.asarray(values @ self.weights)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class DiscreteSystem(TestSystem):
+    """A base law with levels."""
+
+    _scale_nodes: ClassVar[int] = 128
+
+    @cached_property
+    @abstractmethod
+    def _variants(self) -> Population:
+        """The base law's tables."""
+
+    def _unit(self, t: Array) -> Cumulants:
+        v = self._variants
+        return Cumulants(*(v.average(c) for c in exact.cumulants(v.p, v.d, t[..., None])))
+
+    @cached_property
+    def _unit_moments(self) -> Moments:
+        v = self._variants
+        values = (v.mean, (v.p * v.d**2).sum(axis=-1), (v.p * v.d**3).sum(axis=-1))
+        return Moments(*(float(v.average(x)) for x in values))
+
+    @cached_property
+    def _unit_saturation(self) -> tuple[float, float]:
+        v = self._variants
+        kl, gain = exact.saturation(v.p, v.d)
+        return float(v.average(kl)), float(v.average(gain))
+
+    def _unit_per_prompt(self, kl: Array) -> tuple[Array, Array]:
+        v = self._variants
+        gain, beta = exact.frontier_per_prompt(v.p, v.d, kl[..., None])
+        return v.average(gain), v.average(beta)
+
+    def _curve(self, select: Selection) -> tuple[float, float]:
+        v = self._variants
+        kl, gain = table_curve(v.p, v.d, select)
+        return float(v.average(kl)), float(v.average(gain))
+
+    def _unit_best_of_n(self, n: Array) -> Curve:
+        return Curve(*np.vectorize(lambda k: self._curve(best_of(k)), otypes=[float, float])(n))
+
+    def _unit_best_of_poisson(self, mu: Array) -> Curve:
+        return Curve(*np.vectorize(lambda m: self._curve(poisson(m)), otypes=[float, float])(mu))
+
+    def _unit_soft_best_of_n(self, n: int, beta: float) -> tuple[float, float]:
+        v = self._variants
+        log_rho = soft_density(v.d / beta, v.p, n)
+        mass = v.p * np.exp(log_rho)
+        kl = (mass * log_rho).sum(axis=-1)
+        return float(v.average(kl)), float(v.average(((mass - v.p) * v.d).sum(axis=-1)))
+
+
+@dataclass(frozen=True, eq=False)
+class Discrete(DiscreteSystem):
+    """One law on ``levels`` with ``probabilities`` for every prompt."""
+
+    levels: tuple[float, ...] = (0.0, 1.0, 2.0, 3.0, 4.0)
+    probabilities: tuple[float, ...] = (0.35, 0.3, 0.2, 0.1, 0.05)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        p, _ = exact.check_tables(self.probabilities, self.levels)
+        if p.ndim != 1:
+            raise InputError(
+                "discrete law: levels and probabilities must be flat sequences; use Tables for several"
+            )
+
+    @cached_property
+    def _variants(self) -> Population:
+        p = np.asarray(self.probabilities, dtype=float)[None, :]
+        return Population(p, np.asarray(self.levels, dtype=float)[None, :], np.ones(1))
+
+    def _unit_draw(self, rng: np.random.Generator, n_prompts: int, n_completions: int) -> Array:
+        uniform = rng.random((n_prompts, n_completions))
+        cumulative = np.cumsum(self.probabilities)[:-1]
+        return np.asarray(self.levels, dtype=float)[np.searchsorted(cumulative, uniform, side="right")]
+
+
+@dataclass(frozen=True, eq=False)
+class Bernoulli(DiscreteSystem):
+    """Rewards 0 and 1 with the same pass rate ``p`` for every prompt."""
+
+    p: float = 0.2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.p < 1:
+            raise InputError(f"Bernoulli: p={self.p!r}; the pass rate must lie strictly between 0 and 1")
+
+    @cached_property
+    def _variants(self) -> Population:
+        return Population(np.array([[1.0 - self.p, self.p]]), np.array([[0.0, 1.0]]), np.ones(1))
+
+    def _unit_draw(self, rng: np.random.Generator, n_prompts: int, n_completions: int) -> Array:
+        return (rng.random((n_prompts, n_completions)) < self.p).astype(float)
+
+
+@dataclass(frozen=True, eq=False)
+class BetaBernoulli(DiscreteSystem):
+    """Rewards 0 and 1 with a pass rate drawn from Beta(a, b) for each prompt; small a: many hardly pass.
+
+    Averages over pass rates are trapezoidal in logit p, where they converge exponentially, whatever the
+    density does at 0 and 1; per-prompt limits have a kink at p = exp(-kl) and are split there.
+    """
+
+    a: float = 0.3
+    b: float = 2.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (0.01 <= self.a < np.inf and 0.01 <= self.b < np.inf):
+            raise InputError(
+                f"Beta pass rates: a={self.a!r}, b={self.b!r}; both must be finite and at least 0.01"
+            )
+
+    @cached_property
+    def _variants(self) -> Population:
+        from scipy.special import betaln, expit
+
+        h = 0.25
+        y = np.arange(-40.0 / min(self.a, 1.0), 40.0 / min(self.b, 1.0), h)
+        log_density = -self.a * np.logaddexp(0, -y) - self.b * np.logaddexp(0, y) - betaln(self.a, self.b)
+        p = np.stack([expit(-y), expit(y)], axis=1)
+        return Population(p, np.broadcast_to([0.0, 1.0], p.shape), h * np.exp(log_density))
+
+    @cached_property
+    def _unit_saturation(self) -> tuple[float, float]:
+        from scipy.special import digamma
+
+        return float(digamma(self.a + self.b) - digamma(self.a)), self.b / (self.a + self.b)
+
+    def _unit_per_prompt(self, kl: Array) -> tuple[Array, Array]:
+        from scipy.special import betainc, betaln
+
+        # pass rates above exp(-kl) reach a reward of 1: integral of 1 - p over them
+        edge = np.exp(-kl)
+        a, b = self.a, self.b
+        saturated = b / (a + b) * betainc(b + 1.0, a, -np.expm1(-kl))
+        # the rest by tanh-sinh on (0, exp(-kl)): p = edge / (1 + exp(-pi sinh z))
+        h = 1.0 / 32.0
+        z = np.arange(-4.0 - np.log(1.0 / min(a, 1.0)), 4.0, h)
+        s = np.pi * np.sinh(z)
+        log_share, log_rest = -np.logaddexp(0.0, -s), -np.logaddexp(0.0, s)
+        log_p = -kl[..., None] + log_share
+        p = np.exp(log_p)
+        fail = -np.expm1(log_p)
+        fail = np.where(p > 0.5, -np.expm1(-kl)[..., None] + edge[..., None] * np.exp(log_rest), fail)
+        tables = np.stack([fail, p], axis=-1)
+        levels = np.broadcast_to([0.0, 1.0], tables.shape)
+        gain, beta = exact.frontier_per_prompt(tables, levels, kl[..., None])
+        log_weight = a * log_p + (b - 1.0) * np.log(fail) + log_rest - betaln(a, b)
+        weight = h * np.pi * np.cosh(z) * np.exp(log_weight)
+        gains = np.where(kl > 0, saturated + (weight * gain).sum(axis=-1), 0.0)
+        return gains, np.where(kl > 0, (weight * np.where(np.isfinite(beta), beta, 0.0)).sum(axis=-1), np.inf)
+
+    def _unit_draw(self, rng: np.random.Generator, n_prompts: int, n_completions: int) -> Array:
+        p = rng.beta(self.a, self.b, size=(n_prompts, 1))
+        return (rng.random((n_prompts, n_completions)) < p).astype(float)
+
+
+@dataclass(frozen=True, eq=False)
+class Tables(DiscreteSystem):
+    """Finite policies as tables: probabilities and rewards ``(P, K)``; prompts are rows, drawn uniformly."""
+
+    probabilities: NDArray[Any]
+    rewards: NDArray[Any]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        p, _ = exact.check_tables(self.probabilities, self.rewards)
+        if p.ndim != 2:
+            raise InputError(f"tables: probabilities have shape {p.shape}; they must be (prompts, outputs)")
+
+    @cached_property
+    def _variants(self) -> Population:
+        p, r = exact.check_tables(self.probabilities, self.rewards)
+        return Population(p, r, np.full(len(p), 1.0 / len(p)))
+
+    def _unit_draw(self, rng: np.random.Generator, n_prompts: int, n_completions: int) -> Array:
+        return self._draw_rows(rng, rng.integers(len(self.probabilities), size=n_prompts), n_completions)
+
+    def _draw_rows(self, rng: np.random.Generator, rows: NDArray[np.int64], n_completions: int) -> Array:
+        p, r = np.asarray(self.probabilities, dtype=float), np.asarray(self.rewards, dtype=float)
+        uniform = rng.random((len(rows), n_completions))
+        cumulative = np.cumsum(p, axis=1)[:, :-1]
+        out = np.empty_like(uniform)
+        for i, row in enumerate(rows):
+            out[i] = r[row, np.searchsorted(cumulative[row], uniform[i], side="right")]
+        return out
+
+    def draw_these(self, rng: np.random.Generator, n_completions: int) -> Array:
+        """Rewards of the given prompts, each once and in order: shape ``(P, n_completions)``.
+
+        Raises:
+            InputError: the scales vary, so that the truth is not that of these prompts.
+        """
+        if self._scale_range[0] != self._scale_range[1]:
+            raise InputError(
+                "tables: the given prompts are drawn with one scale; give scale a number or None"
+            )
+        rewards = self._draw_rows(rng, np.arange(len(self.probabilities)), n_completions)
+        return np.asarray(rewards * self._scale_range[0])
