@@ -1,0 +1,110 @@
+"""Samples: ragged prompts x completions, with one or several rewards and, optionally, log-probabilities.
+
+Everything is stored flat, one entry a completion, grouped by prompt: the completions of prompt ``i`` are
+``values[offsets[i]:offsets[i + 1]]``. Kernels read that layout directly; nothing is padded or reordered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from klimit.errors import InputError
+from klimit.samples.columns import HeldBack, choose_reward
+from klimit.samples.lazy import LazyColumn
+
+Floats = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Completions of prompts, drawn i.i.d. from one policy per prompt, with their rewards.
+
+    Attributes:
+        rewards: reward columns by name, each of shape ``(n_completions,)``, float32 or float64, finite.
+        offsets: shape ``(n_prompts + 1,)``; prompt ``i`` owns ``offsets[i]:offsets[i + 1]``.
+        prompt_ids: shape ``(n_prompts,)``, one distinct key a prompt (a tuple where it has several columns).
+        logprob: log-probability of each completion under the policy that sampled it, in nats, summed over
+            its tokens; shape ``(n_completions,)``.
+        ref_logprob: the same under the reference policy.
+        prompts: prompt texts, shape ``(n_prompts,)``.
+        completions: completion texts, shape ``(n_completions,)``.
+        metadata: further columns, each of shape ``(n_completions,)``.
+        source: where the samples came from, for messages.
+        notes: what reading guessed, held back or changed, one line each.
+        held: columns found but unusable (missing values, say), each with its reason.
+
+    Texts and metadata read from a file or frame are :class:`klimit.samples.lazy.LazyColumn`: read when first
+    looked at, arrays to ``numpy.asarray``.
+    """
+
+    rewards: Mapping[str, Floats]
+    offsets: NDArray[np.int64]
+    prompt_ids: NDArray[Any]
+    logprob: Floats | None = None
+    ref_logprob: Floats | None = None
+    prompts: NDArray[Any] | None = None
+    completions: NDArray[Any] | LazyColumn | None = None
+    metadata: Mapping[str, NDArray[Any] | LazyColumn] = field(default_factory=dict)
+    source: str = "samples"
+    notes: tuple[str, ...] = ()
+    held: Mapping[str, HeldBack] = field(default_factory=dict)
+
+    @property
+    def n_prompts(self) -> int:
+        """Number of prompts."""
+        return len(self.offsets) - 1
+
+    @property
+    def n_completions(self) -> int:
+        """Number of completions over all prompts."""
+        return int(self.offsets[-1])
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Completions of each prompt, shape ``(n_prompts,)``."""
+        return np.diff(self.offsets)
+
+    def reward(self, name: str | None = None) -> Floats:
+        """One reward column, shape ``(n_completions,)``; without a name, the only one there is.
+
+        Raises:
+            InputError: no such column, or several and no name.
+        """
+        return self.rewards[self.reward_name(name)]
+
+    def reward_name(self, name: str | None = None) -> str:
+        """The reward column that ``name`` stands for (see :meth:`reward`)."""
+        return choose_reward(tuple(self.rewards), name, source=self.source, held=self.held)
+
+    def with_reward(self, name: str, values: ArrayLike) -> Samples:
+        """A copy with one more reward column."""
+        array = np.asarray(values)
+        if array.shape != (self.n_completions,):
+            raise InputError(
+                f"{self.source}: reward {name!r} has shape {array.shape}; one value a completion is "
+                f"({self.n_completions},)"
+            )
+        return replace(self, rewards={**self.rewards, name: array})
+
+    @classmethod
+    def from_array(cls, rewards: ArrayLike, *, name: str = "reward") -> Samples:
+        """Samples from a 2-D array of rewards, ``(n_prompts, n_completions_per_prompt)``.
+
+        Raises:
+            InputError: the array is not 2-D, not numeric, empty, or not finite.
+        """
+        from klimit.samples.checks import check_array
+
+        array = check_array(rewards)
+        n_prompts, n_per_prompt = array.shape
+        return cls(
+            rewards={name: array.reshape(-1)},
+            offsets=np.arange(n_prompts + 1, dtype=np.int64) * n_per_prompt,
+            prompt_ids=np.arange(n_prompts),
+            source="array",
+        )
