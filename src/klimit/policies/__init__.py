@@ -1,0 +1,1 @@
+"""What a policy gets for its KL: best-of-N and its relatives on the plane of KL and gain."""

@@ -1,0 +1,84 @@
+"""Best-of-N on the plane of KL and gain: draw N completions, answer with the one of most reward."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from klimit.policies.assemble import assemble, warn_of_limits
+from klimit.policies.curve import PolicyCurve, Target
+from klimit.policies.efficiency import AverageLimit
+from klimit.policies.inputs import check_level, choose_sizes, resolve_limit, resolve_samples
+from klimit.policies.ties import untied_kl
+from klimit.policies.values import best_of_n_values
+
+
+def best_of_n(
+    samples: Any,
+    *,
+    n: ArrayLike | None = None,
+    reward: str | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+    target: Target = "population",
+    limit: AverageLimit | None = None,
+    efficiency: bool = True,
+    where: str | None = None,
+    **options: Any,
+) -> PolicyCurve:
+    """Gain, KL, win rate and efficiency of best-of-N, from the base policy's samples alone.
+
+    The gain is the U-statistic over all N-subsets of a prompt's completions, unbiased for every N up to their
+    number. The KL, in nats per completion, is exact, log N - (N - 1)/N, where no two completions of a prompt
+    have the same reward; where some tie (broken blindly), it is less, and estimated with its bias corrected
+    (:mod:`klimit.policies.ties`); its interval carries the bias that is left. Prompts weigh the same.
+
+    Args:
+        samples: :class:`~klimit.samples.container.Samples`, a 2-D array (prompts x completions), or anything
+            that :func:`klimit.read_samples` reads.
+        n: one N or several; by default powers of two up to the smallest prompt's number of completions.
+        reward: the reward column; needed where there are several.
+        level: nominal cover of the intervals.
+        seed: for the limit, where it is computed here.
+        target: "population": the intervals are for the population that the prompts were drawn from;
+            "these-prompts": for the given prompts, were they sampled again.
+        limit: the average-budget frontier of the same samples, for the efficiency; computed if not given.
+        efficiency: False to leave the efficiency out (nan), and with it the limit.
+        where: a condition that chooses rows, for samples that are read.
+        options: further options of :func:`klimit.read_samples`.
+
+    Returns:
+        The curve; its ``n`` are the values of N in the order given.
+
+    Raises:
+        InputError: an N is above the smallest prompt's number of completions (the largest possible is named),
+            or not a whole number; level or target is none; the samples cannot be read.
+
+    Warns:
+        KlimitWarning: one prompt, prompts with one completion, or constant rewards.
+    """
+    check_level(level, target)
+    data = resolve_samples(samples, reward=reward, where=where, **options)
+    name = data.reward_name(reward)
+    sizes = choose_sizes(data, n)
+    given = target == "these-prompts"
+    values = best_of_n_values(data.reward(name), data.offsets, sizes, within=given)
+    warn_of_limits(data, target, constant=max(sizes) > 1 and not values.gain.any())
+    draws = np.array(sizes, dtype=np.float64)
+    # The bias left is at most about a third of the last correction at N = n, and falls with N / n.
+    share = draws / int(data.counts.min())
+    return assemble(
+        "best-of-n",
+        {"n": np.array(sizes)},
+        values,
+        samples=data,
+        reward=name,
+        kl_bound=np.array([untied_kl(size) for size in sizes]),
+        kl_bias=share * np.abs((values.kl - values.kl_rough).mean(axis=0)),
+        draws=draws,
+        limit=resolve_limit(data, name, limit, wanted=efficiency, level=level, seed=seed, target=target),
+        level=level,
+        target=target,
+    )

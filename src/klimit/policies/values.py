@@ -1,0 +1,110 @@
+"""Best-of-N prompt by prompt: unbiased gains and win rates, KLs corrected for their bias."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import comb
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from klimit.policies.groups import Floats, Levels, join_levels, sorted_groups, tied_levels
+from klimit.policies.ties import kl_with_ties, untied_kl
+from klimit.policies.ustat import best_weights, tie_excess
+from klimit.policies.within import gain_variance, kl_variance
+
+
+@dataclass(frozen=True, eq=False)
+class PromptValues:
+    """A policy's estimates, one a prompt and setting: of shape ``(n_prompts, k)``, but ``base`` and ``tied``.
+
+    Attributes:
+        base: mean reward of each prompt's completions, shape ``(n_prompts,)``.
+        gain: reward of the policy less ``base``.
+        kl: KL from the base policy, nats; corrected for bias, so single values may leave the possible range.
+        kl_rough: the same from a correction of one order less.
+        win_rate: probability of beating a completion of the base policy, ties half.
+        tied: whether the KL depends on ties: some prompt shows a reward three times (twice if it has fewer
+            than eight completions; a rare pair among more is no atom, but two equal floats).
+        gain_variance: variance of ``gain`` given the prompt, where asked for.
+        kl_variance: the same of ``kl``.
+    """
+
+    base: Floats
+    gain: Floats
+    kl: Floats
+    kl_rough: Floats
+    win_rate: Floats
+    tied: bool
+    gain_variance: Floats | None = None
+    kl_variance: Floats | None = None
+
+
+def best_of_n_values(
+    values: NDArray[np.floating[Any]],
+    offsets: NDArray[np.integer[Any]],
+    sizes: Sequence[int],
+    *,
+    within: bool = False,
+) -> PromptValues:
+    """Best-of-N for each N of ``sizes``, prompt by prompt.
+
+    Args:
+        values: rewards, shape ``(n_completions,)``, grouped by prompt.
+        offsets: shape ``(n_prompts + 1,)``; prompt ``i`` owns ``offsets[i]:offsets[i + 1]``.
+        sizes: each N, from 1 to the smallest prompt's number of completions.
+        within: also estimate the variances within prompts.
+    """
+    n_prompts, k = len(offsets) - 1, len(sizes)
+    base = np.empty(n_prompts)
+    gain = np.empty((n_prompts, k))
+    variance = np.zeros((n_prompts, k)) if within else None
+    weights: dict[int, Floats] = {}
+    levels: dict[int, list[Levels]] = {}
+    for group in sorted_groups(values, offsets):
+        if group.n not in weights:
+            weights[group.n] = np.stack([best_weights(group.n, size) for size in sizes], axis=1)
+        # From the top, so that constant rewards gain exactly nothing.
+        top = group.rewards[:, -1:].astype(np.float64)
+        centred = group.rewards - top
+        mean = centred.mean(axis=1)
+        centred -= mean[:, None]
+        base[group.prompts] = top[:, 0] + mean
+        gain[group.prompts] = centred @ weights[group.n]
+        if variance is not None:
+            variance[group.prompts] = np.stack([gain_variance(centred, size) for size in sizes], axis=1)
+        found = tied_levels(group)
+        if len(found.at):
+            levels.setdefault(group.n, []).append(found)
+    gain[:, [size == 1 for size in sizes]] = 0.0  # by definition; the mean's rounding is no gain
+
+    joined = {n: join_levels(parts) for n, parts in levels.items()}
+    kl, kl_rough, win_rate, kl_var = (np.zeros((n_prompts, k)) for _ in range(4))
+    for j, size in enumerate(sizes):
+        kl[:, j] = kl_rough[:, j] = untied_kl(size)
+        win_rate[:, j] = size / (size + 1)
+        for n, part in joined.items():
+            loss, rough = kl_with_ties(part, n, size, n_prompts)
+            kl[:, j] -= loss
+            kl_rough[:, j] -= rough
+            win_rate[:, j] -= _win_loss(part, n, size, n_prompts)
+            if within:
+                kl_var[:, j] += kl_variance(part, n, size, n_prompts)
+    tied = any(int(part.at.max()) > (2 if n >= 8 else 1) for n, part in joined.items())
+    return PromptValues(base, gain, kl, kl_rough, win_rate, tied, variance, kl_var if within else None)
+
+
+def _win_loss(levels: Levels, n: int, size: int, n_prompts: int) -> Floats:
+    """What ties take from the win rate; at ``size = n``, one draw short, extrapolated from the sizes below.
+
+    The loss is smooth in N: the extrapolation of order 4 is off by its fourth difference, of order N^-4.
+    """
+    if size < n:
+        return tie_excess(levels, n, size, n_prompts)
+    order = min(4, size - 1)
+    total = np.zeros(n_prompts)
+    for j in range(1, order + 1):
+        total -= (-1) ** j * comb(order, j) * tie_excess(levels, n, size - j, n_prompts)
+    return total
