@@ -211,14 +211,11 @@ def solve_increasing(function: Callable[[Array], tuple[Any, Any]], start: Array)
     for _ in range(200):
         value, slope = function(x)
         low, high = np.where(value <= 0, x, low), np.where(value >= 0, x, high)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             step = np.where(value == 0, 0.0, -value / slope)
-        step = np.clip(np.nan_to_num(step, nan=np.inf, posinf=np.inf, neginf=-np.inf), -3.0, 3.0)
-        new = x + step
-        inside = (new >= low) & (new <= high)
+        new = x + np.clip(step, -3.0, 3.0)
         with np.errstate(invalid="ignore"):
-            middle = 0.5 * (low + high)
-        new = np.where(inside, new, np.where(np.isfinite(middle), middle, x))
+            new = np.where((new > low) & (new < high) | (step == 0), new, 0.5 * (low + high))
         moved = np.abs(new - x)
         x = new
         if (moved <= 1e-9 * (1.0 + np.abs(x))).all():  # the step just taken squared that error
@@ -298,7 +295,12 @@ def solve_frontier(
             slope = t * t * c.variance / c.kl
         return np.where(inner, value, 0.0), np.where(inner, slope, 1.0)
 
-    t = np.exp(solve_increasing(log_ratio, 0.5 * np.log(2.0 * safe / spread)))
+    # the small-budget root, unless the tilt that saturates rare tops comes first
+    start = 0.5 * np.log(2.0 * safe / spread)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cap = np.log(2.0 * (top_kl + 1.0) / top_gain)
+    start = np.where(np.isfinite(cap), np.minimum(start, cap), start)
+    t = np.exp(solve_increasing(log_ratio, start))
     gains = np.where(inner, (budgets + along(t).log_partition) / t, np.where(budgets > 0, top_gain, 0.0))
     with np.errstate(divide="ignore"):
         betas = np.where(inner, 1.0 / t, np.where((budgets > 0) | (top_kl <= 0), 0.0, np.inf))
