@@ -101,6 +101,15 @@ class DualCurve:
         u[inside] = v
         return u
 
+    def kl_at(self, u: Array) -> Array:
+        """KL of the tilted policy at ``u = log t``: ``t L' - L``; nan where the curve is no log-partition any more."""
+        u = np.asarray(u, dtype=np.float64)
+        last = self.grid.dense[len(self._budgets) - 1]
+        inside = (u >= self.grid.u[0]) & (u <= last)
+        out = np.full(u.shape, np.nan)
+        out[inside] = np.exp(u[inside]) * (self.grid.basis(u[inside], derivative=1) @ self._h)
+        return out
+
     def value(self, kl: Array, u: Array | None = None) -> Array:
         """The limit (gain in reward) at each budget, ``(K,)``, nan outside the grid's reach."""
         u = self.argmin(kl) if u is None else u

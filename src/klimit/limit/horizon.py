@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from klimit.limit.dual import Array
-from klimit.limit.estimator import LimitEstimator, extrapolate, remaining_bias
+from klimit.limit.estimator import extrapolate, remaining_bias
+from klimit.limit.levels import Budget, MeanLevels
 
 BUDGETS = 192  # candidate budgets
 
@@ -21,39 +22,35 @@ _DISAGREEMENT_SHARE = 0.03
 _LOG_N_MARGIN = 1.0
 
 
-def conditions(estimator: LimitEstimator, kl: Array) -> dict[str, Array]:
-    """Which budgets pass each condition, by name, ``(K,)`` booleans."""
-    curve = estimator.curve
-    u = curve.argmin(kl)
-    reach = np.isfinite(u)
-    u = np.where(reach, u, estimator.grid.u[0])
-    weights = estimator.grid.basis(u) / estimator.grid.t
-    jackknife = estimator.jackknife_levels @ weights.T
-    plug_in = estimator.plug_in_levels @ weights.T
-    correction, coarser = jackknife[0] - plug_in[0], jackknife[1] - plug_in[1]
-    d1, d2 = jackknife[0] - jackknife[1], jackknife[1] - jackknife[2]
-    # The noise of a difference is smooth in t: its root is interpolated, not its covariance over the grid.
-    noise = np.interp(u, estimator.grid.u, estimator.noise / estimator.grid.t)
-    added = extrapolate(d1, d2, noise**2)
-    gain = curve.value(kl, u) + added - d1 / 3
+def conditions(means: MeanLevels, kl: Array, counts: Array) -> dict[str, Array]:
+    """Which budgets pass each condition, by name, ``(K,)`` booleans.
+
+    Args:
+        means: averages over prompts at the budgets.
+        kl: the budgets.
+        counts: completions of each prompt, ``(P,)``.
+    """
+    finest, half, quarter = means.corrected
+    correction, coarser = finest - means.plug_in[0], half - means.plug_in[1]
+    d1, d2 = finest - half, half - quarter
+    added = extrapolate(d1, d2, means.noise)
+    gain = finest + added
     disagreement = np.abs(added - d1 / 3) + remaining_bias(d1, d2)
-    margin = _SHRINK_NOISE / np.sqrt(estimator.n_prompts)
+    margin = _SHRINK_NOISE / np.sqrt(len(counts))
     return {
-        "reach": reach,
         "shrink": correction <= (_SHRINK - margin) * coarser,
         "correction": correction <= _CORRECTION_SHARE * gain,
         "disagreement": disagreement <= _DISAGREEMENT_SHARE * gain,
-        "samples": kl <= np.log(estimator.counts).mean() - _LOG_N_MARGIN,
+        "samples": kl <= np.log(counts).mean() - _LOG_N_MARGIN,
     }
 
 
-def horizon(estimator: LimitEstimator) -> float:
+def horizon(budget: Budget, counts: Array) -> float:
     """The largest trusted budget, in nats; 0 when none is."""
-    curve = estimator.curve
-    low, high = curve.kl_min, curve.kl_max
+    low, high = budget.reach
     if not high > low > 0:
         return 0.0
     kl = np.geomspace(low, high, BUDGETS)
-    good = np.logical_and.reduce(list(conditions(estimator, kl).values()))
+    good = np.logical_and.reduce(list(conditions(budget.means(kl), kl, counts).values()))
     stop = len(kl) if good.all() else int(np.argmin(good))
     return float(kl[stop - 1]) if stop else 0.0
