@@ -46,7 +46,12 @@ def describe_not_finite(values: NDArray[np.floating[Any]]) -> str:
     missing = int(np.isnan(values).sum())
     infinite = int(np.isinf(values).sum())
     parts = [f"{n:,} {what}" for n, what in ((missing, "missing or NaN"), (infinite, "infinite")) if n]
-    return f"{' and '.join(parts)} of {values.size:,} value{'s' * (values.size > 1)}"
+    return f"{' and '.join(parts)} of {counted(values.size, 'value')}"
+
+
+def counted(n: int, what: str) -> str:
+    """``"1 row"``, ``"2,000 rows"``."""
+    return f"{n:,} {what}{'s' * (n != 1)}"
 
 
 def _as_array(values: ArrayLike, name: str) -> NDArray[Any]:
@@ -97,7 +102,7 @@ def _ragged(rows: Sequence[Any]) -> str:
 
 
 def _count(length: int | None) -> str:
-    return "no list" if length is None else f"{length:,} value{'s' * (length != 1)}"
+    return "no list" if length is None else counted(length, "value")
 
 
 def _join(items: Sequence[object]) -> str:

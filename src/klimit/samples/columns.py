@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from klimit.errors import InputError
@@ -45,17 +45,21 @@ class Roles:
         one = (self.sample, self.logprob, self.ref_logprob, self.completion, self.text)
         return {*self.prompt, *self.rewards, *(name for name in one if name is not None)}
 
-    def note(self) -> str | None:
-        """The guesses in one line, or None where nothing was guessed."""
+    def note(self, held: Container[str] = ()) -> str | None:
+        """The guesses in one line, less the columns held back; None where nothing was guessed."""
         parts = {
             "prompt": ", ".join(self.prompt),
-            "rewards": ", ".join(self.rewards),
+            "rewards": ", ".join(name for name in self.rewards if name not in held),
             "sample": self.sample,
             "logprob": self.logprob,
             "ref_logprob": self.ref_logprob,
             "completion": self.completion,
         }
-        guesses = [f"{part} = {value}" for part, value in parts.items() if part in self.guessed and value]
+        guesses = [
+            f"{part} = {value}"
+            for part, value in parts.items()
+            if part in self.guessed and value and value not in held
+        ]
         return f"read by their names: {'; '.join(guesses)}" if guesses else None
 
 
@@ -213,7 +217,7 @@ def _first(names: Sequence[str], usual: Sequence[str]) -> str | None:
 
 
 def _listed(names: str | Sequence[str]) -> list[str]:
-    return [names] if isinstance(names, str) else list(names)
+    return list(names) if isinstance(names, Sequence) and not isinstance(names, str) else [names]
 
 
 def _listing(names: Sequence[str]) -> str:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import gzip
-import io
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from klimit.errors import InputError
-from klimit.samples.messages import one_line_errors
+from klimit.samples.messages import broken_json_line, one_line_errors
 from klimit.samples.paths import PathLike, find_files
 from klimit.samples.table import Table, connect, describe, file_stamps, identifier, literal
 
@@ -37,7 +36,7 @@ def open_files(source: PathLike | Sequence[PathLike], *, ids: Ids) -> Table:
         if kind == "parquet":
             types = _view_parquet(connection, files)
         elif kind == "json":
-            types = _view_json(connection, files)
+            types = _view_json(connection, files, ids)
         else:
             types = _view_csv(connection, files, ids)
     return Table(connection, label, types, files=files, stamps=stamps)
@@ -60,16 +59,24 @@ def _view_parquet(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) 
     return describe(connection, "FROM source")
 
 
-def _view_json(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> dict[str, str]:
+def _view_json(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], ids: Ids) -> dict[str, str]:
     by_file = []
     for file in files:
-        with one_line_errors(str(file)):
-            found = describe(connection, f"FROM read_json({_path(file)}, sample_size = -1)")
-            _no_case_twins(connection, file, list(found))
-            by_file.append(found)
+        try:
+            with one_line_errors(str(file)):
+                found = describe(connection, f"FROM read_json({_path(file)}, sample_size = -1)")
+                _no_case_twins(connection, file, list(found))
+        except InputError as error:
+            by_line = file.name.lower().removesuffix(".gz").endswith(("jsonl", "ndjson"))
+            problem = broken_json_line(file) if by_line and ": broken JSON" in str(error) else None
+            raise (InputError(f"{file}: {problem}") if problem else error) from None
+        by_file.append(found)
     _same_columns(files, [list(types) for types in by_file])
     _same_kinds(files, by_file)
     types = {name: _json_type([found[name] for found in by_file]) for name in by_file[0]}
+    for name in ids(list(types)):
+        if types.get(name) == "DOUBLE":
+            types[name] = "JSON"  # as written: an id of twenty digits has no exact float64
     columns = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in types.items())
     for i, file in enumerate(files):
         connection.execute(
@@ -169,8 +176,9 @@ def _csv_types(
 def _read_header(file: Path) -> tuple[list[str], str]:
     """Column names and delimiter, from the first line."""
     try:
-        with gzip.open(file) if file.suffix.lower() == ".gz" else file.open("rb") as opened:
-            first = io.TextIOWrapper(opened, encoding="utf-8-sig", newline="").readline(1 << 20)
+        unpack = gzip.open if file.suffix.lower() == ".gz" else open
+        with unpack(file, "rt", encoding="utf-8-sig", newline="") as opened:
+            first = str(opened.readline(1 << 20))
     except UnicodeDecodeError:
         raise InputError(f"{file}: not UTF-8 text (line 1); save the file as UTF-8") from None
     except (OSError, EOFError) as error:

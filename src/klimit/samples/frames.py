@@ -32,7 +32,7 @@ def open_frame(source: Any) -> Table | None:
     if library == "polars":
         return _open_polars(source)
     if library == "pyarrow":
-        return _register(source, "Arrow table", [str(name) for name in source.schema.names])
+        return _register_arrow(source, "Arrow table")
     return None
 
 
@@ -40,8 +40,7 @@ def _open_dataset(dataset: Any) -> Table:
     if not hasattr(dataset, "data"):
         raise InputError("a streamed dataset cannot be read twice; load it without streaming=True")
     # Not dataset.data.table: that one ignores select(), filter() and shuffle().
-    table = dataset.with_format("arrow")[:]
-    return _register(table, "dataset", [str(name) for name in table.schema.names])
+    return _register_arrow(dataset.with_format("arrow")[:], "dataset")
 
 
 def _open_pandas(frame: Any) -> Table:
@@ -69,6 +68,16 @@ def _open_polars(frame: Any) -> Table:
             "polars frame: reading one needs pyarrow (pip install pyarrow); or save it with write_parquet "
             "and give the path"
         ) from None
+
+
+def _register_arrow(table: Any, label: str) -> Table:
+    import pyarrow as pa
+
+    schema = table.schema
+    for i, column in enumerate(schema):
+        if str(column.type) == "halffloat":  # which DuckDB does not read
+            schema = schema.set(i, column.with_type(pa.float32()))
+    return _register(table.cast(schema) if schema is not table.schema else table, label, list(schema.names))
 
 
 def _register(frame: Any, label: str, names: list[str]) -> Table:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Codes = NDArray[np.uint64]
+SPREAD = np.uint64(0x9E3779B97F4A7C15)  # odd, so that multiplying by it loses nothing
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,18 @@ def group_rows(keys: Codes) -> Groups:
     n_rows = len(keys)
     starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
     lengths = np.diff(starts, append=n_rows)
-    distinct, first, inverse = np.unique(keys[starts], return_index=True, return_inverse=True)
-    by_appearance = np.argsort(first)
+    run_keys = keys[starts]
+    distinct = np.unique(run_keys)
     if len(distinct) == len(starts):
-        return Groups(keys[starts], np.append(starts, n_rows).astype(np.int64), None)
-    rank = np.empty_like(by_appearance)
+        return Groups(run_keys, np.append(starts, n_rows).astype(np.int64), None)
+    inverse = np.searchsorted(distinct, run_keys)
+    first = np.empty(len(distinct), dtype=np.int64)
+    first[inverse[::-1]] = np.arange(len(starts))[
+        ::-1
+    ]  # of several, the last one written stays: the first run
+    by_appearance = np.argsort(first)
+    # Few prompts make small numbers, which NumPy sorts by radix rather than by comparison.
+    rank = np.empty(len(distinct), dtype=np.uint16 if len(distinct) <= 1 << 16 else np.int64)
     rank[by_appearance] = np.arange(len(distinct))
     prompt_of_run = rank[inverse]
     counts = np.bincount(prompt_of_run, weights=lengths).astype(np.int64)
@@ -61,18 +69,22 @@ def group_rows(keys: Codes) -> Groups:
     return Groups(distinct[by_appearance], np.concatenate([[0], np.cumsum(counts)]), order)
 
 
-def repeated(groups: Groups, ids: Codes) -> NDArray[np.int64]:
+def repeated(groups: Groups, ids: Codes | NDArray[np.int64]) -> NDArray[np.int64]:
     """Places of grouped rows whose id already stood earlier in the same prompt.
 
     Args:
         groups: the grouping.
-        ids: one id a grouped row.
+        ids: one id, or its hash, a grouped row; 64 bits.
     """
     rising = ids[1:] > ids[:-1]
     rising[groups.offsets[1:-1] - 1] = True  # a new prompt starts its ids afresh
     if rising.all():
         return np.empty(0, dtype=np.int64)
     prompt_of = groups.prompt_of()
+    # Equal pairs have equal codes, and that no two codes are equal is seen faster than by sorting pairs.
+    codes = np.sort(ids.view(np.uint64) + prompt_of.view(np.uint64) * SPREAD)
+    if (codes[1:] != codes[:-1]).all():
+        return np.empty(0, dtype=np.int64)
     order = np.lexsort((ids, prompt_of))
     same = (ids[order][1:] == ids[order][:-1]) & (prompt_of[order][1:] == prompt_of[order][:-1])
     return np.sort(order[1:][same])

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from klimit.errors import InputError
+from klimit.samples.checks import counted
 from klimit.samples.grouping import Codes
 from klimit.samples.kinds import is_nested, plain
 from klimit.samples.table import Table
@@ -126,9 +127,12 @@ def _decode(table: Table, name: str, values: list[Any]) -> list[Any]:
         return [canonical(value) for value in values]
     if kind != "JSON":
         return values
-    kinds = {type(json.loads(value)).__name__ for value in values}
-    if kinds & {"list", "dict"} and not kinds - {"list", "dict"}:
+    parsed = [json.loads(value) for value in values]
+    kinds = {type(value).__name__ for value in parsed}
+    if kinds <= {"list", "dict"}:
         return [canonical(value) for value in values]
+    if kinds <= {"int", "float"} or len(kinds) == 1:
+        return parsed
     raise InputError(f"{table.label}: {name!r} mixes types ({', '.join(sorted(kinds))}); give ids one type")
 
 
@@ -146,7 +150,7 @@ def _missing_key(table: Table, columns: Sequence[str], parts: Sequence[str]) -> 
         if len(positions):
             return (
                 f"{table.label}: {name!r} is missing (null or empty) in {len(positions):,} of "
-                f"{len(missing):,} rows ({table.locate(positions)}); every completion needs its prompt"
+                f"{counted(len(missing), 'row')} ({table.locate(positions)}); every completion needs its prompt"
             )
     raise AssertionError("a key was missing and is not")
 
@@ -168,7 +172,7 @@ def _check_texts(
     key_code, key = differing[0]
     (same,) = table.columns([f"({code} = {key_code})"])
     name = ", ".join(columns)
-    more = f", and so have {len(differing) - 1:,} more" if len(differing) > 1 else ""
+    more = f", and {len(differing) - 1:,} more like it" if len(differing) > 1 else ""
     raise InputError(
         f"{table.label}: {name} {show(key)} has different texts in {text!r} "
         f"({table.locate(np.flatnonzero(same))}){more}; give each prompt its own id, "

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from klimit.errors import InputError
-from klimit.samples.checks import LOGPROB_SLACK, describe_not_finite
+from klimit.samples.checks import LOGPROB_SLACK, counted, describe_not_finite
 from klimit.samples.columns import HeldBack
 from klimit.samples.kinds import (
     element,
@@ -79,7 +79,7 @@ def open_completions(table: Table, rewards: Sequence[str], others: Sequence[str]
         empty = np.flatnonzero(~(np.asarray(found, dtype=np.float64) > 0))
         if len(empty):
             raise InputError(
-                f"{table.label}: {name!r} is an empty or missing list in {len(empty):,} rows "
+                f"{table.label}: {name!r} is an empty or missing list in {counted(len(empty), 'row')} "
                 f"({table.locate(empty)}); leave them out with where='len({sql_name(name)}) > 0' (--where)"
             )
         uneven = np.flatnonzero(found != lengths[0])
@@ -148,14 +148,12 @@ def read_logprob(completions: Completions, name: str) -> tuple[Floats | None, He
     (values,) = completions.columns([sql])
     reason = _not_finite(completions, said, values)
     if reason is not None:
-        empty = " (or an empty list)" * is_list(kind)
-        return None, HeldBack(
-            f"{reason}{empty}; a completion that was sampled has a finite one", is_number=False
-        )
+        wanted = "a number for every token" if is_list(kind) else "what was sampled has a finite one"
+        return None, HeldBack(f"{reason}; {wanted}", is_number=False)
     positive = np.flatnonzero(values > LOGPROB_SLACK)
     if len(positive):
         return None, HeldBack(
-            f"{table.label}: {said} is above 0 in {len(positive):,} of {len(values):,} rows "
+            f"{table.label}: {said} is above 0 in {len(positive):,} of {counted(len(values), 'completion')} "
             f"({completions.locate(positive)}: {values[positive[0]]:.6g}); give natural logarithms of "
             "probabilities, not their negatives nor the probabilities",
             is_number=False,
@@ -204,10 +202,10 @@ def _not_numbers(completions: Completions, name: str) -> str | None:
     positions = np.flatnonzero(wrong)
     if len(positions) == 0:
         return f"holds numbers written as text ({shown[0]!r}); convert the column to numbers"
-    first = f"{completions.locate(positions[:1])} has {shown[positions[0]]!r}"
+    first = f"{shown[positions[0]]!r} in {completions.locate(positions[:1])}"
     if len(positions) == len(wrong):
         return f"holds text, not numbers ({first})"
     return (
-        f"is not numeric in {len(positions):,} of {len(wrong):,} rows ({first}); "
+        f"is not numeric in {len(positions):,} of {counted(len(wrong), 'value')} ({first}); "
         "mend those or leave them out with where= (--where)"
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from klimit.errors import InputError
 
@@ -60,11 +63,11 @@ def _parquet_problem(text: str) -> str | None:
     signs = (
         "No magic bytes",
         "TProtocol",
+        "Thrift",
         "Snappy",
         "decompress",
         "too small to be a Parquet",
-        "not a parquet",
-        "Thrift",
+        "footer length",
     )
     if any(sign.lower() in text.lower() for sign in signs):
         return "not a readable Parquet file: truncated, corrupt or of another type; write or copy it again"
@@ -72,9 +75,23 @@ def _parquet_problem(text: str) -> str | None:
 
 
 def _json_problem(text: str) -> str | None:
-    place = re.search(r"Malformed JSON in file .*?(in line (\d+)|in record/value (\d+)|at byte \d+)", text)
-    if place is None:
+    if "Malformed JSON" not in text:
         return None
+    # DuckDB's own line number is that of the line after, where a value was cut short.
     said = text.splitlines()[0].rpartition(": ")[2].strip(" .")
-    where = f"line {int(place[2]):,}" if place[2] else f"value {place[3]}" if place[3] else place[1]
-    return f"broken JSON in {where}: {said}"
+    return f"broken JSON: {said}"
+
+
+def broken_json_line(file: Path) -> str | None:
+    """Which line of a file of JSON lines is no JSON, and why; None if every one is."""
+    unpack = gzip.open if file.suffix.lower() == ".gz" else open
+    with unpack(file, "rb") as lines:
+        for i, line in enumerate(lines):
+            try:
+                if line.strip():
+                    json.loads(line)
+            except json.JSONDecodeError as error:
+                return f"broken JSON: line {i + 1:,}: {error.msg} at character {error.colno}"
+            except UnicodeDecodeError:
+                return f"not UTF-8 text (line {i + 1:,}); save the file as UTF-8"
+    return None

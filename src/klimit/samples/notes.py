@@ -25,7 +25,7 @@ def held_notes(held: Mapping[str, HeldBack]) -> list[str]:
             f"held back: {', '.join(numbers)} {verb} missing or infinite values (ask for one to see where)"
         )
     if others:
-        notes.append(f"not read as rewards: {', '.join(others)} (not numbers)")
+        notes.append(f"not read as rewards: {', '.join(others)} (ask for one to see why)")
     return notes
 
 
@@ -33,5 +33,5 @@ def rounded_notes(rewards: Mapping[str, NDArray[Any]], completions: Completions)
     """Which rewards are integers too large for float64 to tell apart."""
     exact = ("FLOAT", "DOUBLE", "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER")
     wide = [name for name in rewards if completions.types[name] not in exact]
-    rounded = [name for name in wide if np.abs(rewards[name]).max() > EXACT_INTEGERS]
+    rounded = [name for name in wide if np.abs(rewards[name]).max() >= EXACT_INTEGERS]
     return [f"{name}: integers above 2^53 are rounded to float64, so close ones may tie" for name in rounded]

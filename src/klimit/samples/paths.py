@@ -57,13 +57,12 @@ def _expand(given: PathLike) -> list[Path]:
     text = os.path.expanduser(os.fspath(given))
     if not text:
         raise InputError("the path is empty; name a file")
+    if "\0" in text:
+        raise InputError(f"{text!r}: not a path (it holds a null character)")
     if "://" in text:
         raise InputError(f"{text}: only local files are read; download it first")
-    try:
-        if os.path.lexists(text) or not glob.has_magic(text):
-            return [Path(text)]
-    except ValueError as error:  # an embedded null character
-        raise InputError(f"{text!r}: not a path ({error})") from None
+    if os.path.lexists(text) or not glob.has_magic(text):
+        return [Path(text)]
     found = sorted(glob.glob(text, recursive=True))
     if not found:
         raise InputError(f"{text}: no file matches")
@@ -84,7 +83,8 @@ def _checked_format(file: Path) -> str:
                 f"{file}: unknown type {file.suffix or '(no extension)'}; klimit reads {READABLE}"
             )
         if not file.is_file():
-            raise InputError(f"{file}: not a regular file" + _nearest(file) * (not file.exists()))
+            broken = "a link to nothing" if file.is_symlink() else "not a regular file"
+            raise InputError(f"{file}: {broken}; name a file that can be read twice")
         with file.open("rb") as opened:
             if not opened.read(1):
                 raise InputError(f"{file}: the file is empty")

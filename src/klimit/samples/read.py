@@ -129,7 +129,9 @@ def _open(source: Any, *, prompt: Names | None, sample: str | None) -> Table | N
             return [*keys, sample or "sample_id"]
 
         return open_files(paths, ids=ids)
-    if isinstance(source, list | tuple) and source and isinstance(source[0], Mapping):
+    if isinstance(source, list | tuple) and not source:
+        raise InputError("no samples: the list is empty")
+    if isinstance(source, list | tuple) and isinstance(source[0], Mapping):
         raise InputError("a list of dicts is not a table; give pandas.DataFrame(rows)")
     table = open_frame(source)
     if table is None and not (isinstance(source, list | tuple) or hasattr(source, "__array__")):
@@ -165,7 +167,7 @@ def _read(table: Table, roles: Roles) -> Samples:
     rewards, held = read_rewards(completions, roles.rewards, asked="rewards" not in roles.guessed)
     if not rewards:
         raise InputError(next(iter(held.values())).reason)
-    notes = [note for note in (roles.note(), *held_notes(held), *rounded_notes(rewards, completions)) if note]
+    notes = [*held_notes(held), *rounded_notes(rewards, completions)]
     found: dict[str, NDArray[np.floating[Any]] | None] = {"logprob": None, "ref_logprob": None}
     for part, name in (("logprob", roles.logprob), ("ref_logprob", roles.ref_logprob)):
         if name is not None:
@@ -177,6 +179,7 @@ def _read(table: Table, roles: Roles) -> Samples:
                 notes.append(f"held back: {problem.reason.removeprefix(f'{table.label}: ')}")
             found[part] = None if values is None else groups.sort(values)
 
+    guesses = roles.note(held)
     prompt_ids = [keys.ids[int(code)] for code in groups.keys]
     return Samples(
         rewards={name: groups.sort(values) for name, values in rewards.items()},
@@ -188,7 +191,7 @@ def _read(table: Table, roles: Roles) -> Samples:
         completions=text_column(completions, groups, roles.completion),
         metadata=metadata_columns(completions, groups, roles),
         source=table.label,
-        notes=tuple(notes),
+        notes=tuple([guesses, *notes] if guesses else notes),
         held=held,
     )
 
@@ -204,7 +207,9 @@ def _refuse_repeats(table: Table, roles: Roles, keys: Keys, groups: Groups, comp
     name = roles.sample
     if name is None or name not in completions.types:
         return
-    (ids,) = completions.columns([f"hash({plain(name, completions.types[name])})"])
+    sql = plain(name, completions.types[name])
+    small = completions.types[name] in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
+    (ids,) = completions.columns([f"coalesce(CAST({sql} AS BIGINT), -1)" if small else f"hash({sql})"])
     places = repeated(groups, groups.sort(ids))
     if len(places):
         raise InputError(repeats_problem(table, roles, keys, groups, completions, places))

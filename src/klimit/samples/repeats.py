@@ -38,7 +38,7 @@ def repeats_problem(
     value = value.item() if isinstance(value, np.generic) else value
     said = (
         f"{table.label}: {', '.join(roles.prompt)} {show(key)} has {name} {value!r} {len(same):,} times "
-        f"({completions.locate(same)}); {len(places):,} rows repeat such a pair"
+        f"({completions.locate(same)}); {len(places):,} such repeats"
     )
     policy = _telling_column(table, roles, keys) if completions.per_row is None else None
     if policy is None:

@@ -83,7 +83,8 @@ class Table:
             rows = [int(every[position]) for position in shown]
         names = [self._row_name(row) for row in rows]
         more = ", ..." if len(positions) > most else ""
-        return f"row{'s' * (len(positions) > 1)} {', '.join(names)}{more}"
+        from_zero = "" if self.files else ", counted from 0"
+        return f"row{'s' * (len(positions) > 1)} {', '.join(names)}{more}{from_zero}"
 
     def _row_name(self, row: int) -> str:
         if not self.files:
@@ -93,7 +94,7 @@ class Table:
         for i, file in enumerate(self.files):
             ((n_rows,),) = self.query(f"SELECT count(*) FROM source_{i}")
             if row < n_rows:
-                return f"{row + 1} of {file.name}"
+                return f"{row + 1} of {file}"
             row -= n_rows
         return str(row)
 
@@ -168,6 +169,13 @@ def check_where(table: Table) -> None:
         raise InputError(
             f"{said}: it gives {kind}, not true or false; compare with something, as in \"policy = 'cot'\""
         )
+    try:
+        with one_line_errors(table.label):
+            table.connection.execute(f"SELECT count(*) {table.rows}").fetchall()
+    except InputError as error:
+        if not isinstance(error.__context__, duckdb.DataError):
+            raise
+        raise InputError(f"{said}: {one_line(error.__context__)}") from None
 
 
 def _where_problem(error: Exception, where: str, names: list[str]) -> str:
