@@ -1,3 +1,64 @@
 """klimit: how much reward any alignment method can buy for a given KL from the base model."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from klimit import selectors as selectors
+    from klimit import testsystems as testsystems
+    from klimit.errors import InputError as InputError
+    from klimit.errors import KlimitWarning as KlimitWarning
+    from klimit.limit.frontier import frontier as frontier
+    from klimit.limit.result import Frontier as Frontier
+    from klimit.policies import best_of_n as best_of_n
+    from klimit.policies import best_of_poisson as best_of_poisson
+    from klimit.policies import rejection_sampling as rejection_sampling
+    from klimit.policies import soft_best_of_n as soft_best_of_n
+    from klimit.samples import Samples as Samples
+    from klimit.samples import read_samples as read_samples
+
+# Where each public name lives; loaded when first used, so that `import klimit` stays light.
+_HOMES = {
+    "Frontier": "klimit.limit.result",
+    "InputError": "klimit.errors",
+    "KlimitWarning": "klimit.errors",
+    "Samples": "klimit.samples",
+    "best_of_n": "klimit.policies",
+    "best_of_poisson": "klimit.policies",
+    "frontier": "klimit.limit.frontier",
+    "read_samples": "klimit.samples",
+    "rejection_sampling": "klimit.policies",
+    "soft_best_of_n": "klimit.policies",
+}
+_MODULES = ("selectors", "testsystems")
+
+__all__ = [
+    "Frontier",
+    "InputError",
+    "KlimitWarning",
+    "Samples",
+    "best_of_n",
+    "best_of_poisson",
+    "frontier",
+    "read_samples",
+    "rejection_sampling",
+    "selectors",
+    "soft_best_of_n",
+    "testsystems",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return import_module(f"klimit.{name}")
+    raise AttributeError(f"module 'klimit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

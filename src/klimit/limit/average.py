@@ -116,6 +116,10 @@ class AverageBudget:
         reverse = pack([t * h for h in value], variance * t**2)
         return gain, forward, reverse
 
+    def correction(self, t: Array) -> Array:
+        """What the jackknife adds to each prompt's part in the limit at given tilts, ``(P, K)``."""
+        return self._at(self.statistics.jackknife[0] - self.statistics.plug_in[0], np.log(t))
+
     def _at(self, values: Array, u: Array, *, derivative: int = 0) -> Array:
         """``values / t`` (last axis: the grid) at ``u``, or its derivative in ``log t``."""
         weights = self.grid.basis(u, derivative=derivative) / self.grid.t

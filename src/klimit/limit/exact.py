@@ -213,7 +213,9 @@ def solve_increasing(function: Callable[[Array], tuple[Any, Any]], start: Array)
         low, high = np.where(value <= 0, x, low), np.where(value >= 0, x, high)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             step = np.where(value == 0, 0.0, -value / slope)
-        new = x + np.clip(step, -3.0, 3.0)
+        # a slope that says nothing still has a side
+        step = np.where(np.isfinite(step), np.clip(step, -3.0, 3.0), np.where(value < 0, 3.0, -3.0))
+        new = x + step
         with np.errstate(invalid="ignore"):
             new = np.where((new > low) & (new < high) | (step == 0), new, 0.5 * (low + high))
         moved = np.abs(new - x)

@@ -45,12 +45,18 @@ def conditions(means: MeanLevels, kl: Array, counts: Array) -> dict[str, Array]:
     }
 
 
-def horizon(budget: Budget, counts: Array) -> float:
-    """The largest trusted budget, in nats; 0 when none is."""
+def horizon_and_reason(budget: Budget | None, counts: Array) -> tuple[float, str]:
+    """The largest trusted budget, in nats, and the condition that ends it; 0 when none passes."""
+    if budget is None:
+        return 0.0, "completions"
     low, high = budget.reach
     if not high > low > 0:
-        return 0.0
+        return 0.0, "reach"
     kl = np.geomspace(low, high, BUDGETS)
-    good = np.logical_and.reduce(list(conditions(budget.means(kl), kl, counts).values()))
-    stop = len(kl) if good.all() else int(np.argmin(good))
-    return float(kl[stop - 1]) if stop else 0.0
+    passed = conditions(budget.means(kl), kl, counts)
+    good = np.logical_and.reduce(list(passed.values()))
+    if good.all():
+        return float(kl[-1]), "reach"
+    stop = int(np.argmin(good))
+    reason = next(name for name, ok in passed.items() if not ok[stop])
+    return (float(kl[stop - 1]) if stop else 0.0), reason

@@ -14,6 +14,7 @@ exponential a reward and multiplications: ``t = t0 * 2**o * (8 + j) / 8``.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,9 @@ from numpy.typing import NDArray
 
 STEPS = 8  # points of the t grid in each octave
 LEVELS = 3  # block sizes n, n/2, n/4
+MIN_COMPLETIONS = 4  # of a prompt, for a quarter not to be empty
 _TINY = 1e-300
+_WORTH_THREADS = 20_000
 
 Array = NDArray[np.float64]
 
@@ -52,7 +55,7 @@ def grid(t_low: float, octaves: int) -> Array:
     return (t_low * 2.0 ** np.arange(octaves)[:, None] * steps).reshape(-1)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _splitmix(state: np.uint64) -> np.uint64:
     z = state
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -60,8 +63,9 @@ def _splitmix(state: np.uint64) -> np.uint64:
     return z ^ (z >> np.uint64(31))
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _shuffle(values: Array, n: int, key: np.uint64) -> None:
+@numba.njit(cache=True, nogil=True)
+def shuffle(values: Array, n: int, key: np.uint64) -> None:
+    """Fisher and Yates, in place, with a stream of its own for each key."""
     state = key
     for i in range(n - 1, 0, -1):
         state += np.uint64(0x9E3779B97F4A7C15)
@@ -70,7 +74,26 @@ def _shuffle(values: Array, n: int, key: np.uint64) -> None:
         values[i], values[j] = values[j], values[i]
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
+def prompt_key(seed: np.uint64, prompt: int) -> np.uint64:
+    """The random stream of a prompt."""
+    return _splitmix(seed + np.uint64(prompt) * np.uint64(0x9E3779B97F4A7C15))
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def fill_powers(base: Array, u: Array, w: Array, n: int, step: int) -> None:
+    """Set ``w`` to ``u**(8 + step)``; ``base`` holds the power of the step before."""
+    for i in range(n):
+        if step == 0:
+            x = u[i] * u[i]
+            x *= x
+            base[i] = x * x
+        else:
+            base[i] *= u[i]
+        w[i] = base[i]
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
 def _sum(w: Array, start: int, stop: int) -> float:
     total = 0.0
     for i in range(start, stop):
@@ -78,7 +101,7 @@ def _sum(w: Array, start: int, stop: int) -> float:
     return total
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, fastmath=True)
 def _products(w: Array, start: int, stop: int, a: float, b: float, c: float) -> tuple[float, float, float]:
     pa, pb, pc = 1.0, 1.0, 1.0
     for i in range(start, stop):
@@ -88,7 +111,7 @@ def _products(w: Array, start: int, stop: int, a: float, b: float, c: float) -> 
     return pa, pb, pc
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, fastmath=True)
 def _square(w: Array, n: int) -> float:
     total = 0.0
     for i in range(n):
@@ -97,13 +120,15 @@ def _square(w: Array, n: int) -> float:
     return total
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _jackknife(log_sum: float, log_product: float, m: float) -> float:
     """Leave-one-out jackknife of ``log(S / m)``, from ``log S`` and ``sum_i log(1 - w_i / S)``."""
+    if m < 2.0:
+        return log_sum
     return log_sum - m * np.log(m) + (m - 1.0) * np.log(m - 1.0) - (m - 1.0) / m * log_product
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _pass(
     values: NDArray[Any],
     offsets: NDArray[np.int64],
@@ -135,21 +160,14 @@ def _pass(
             top = max(top, z[i])
             mean += z[i]
         mean /= n
-        _shuffle(z, n, _splitmix(seed + np.uint64(p) * np.uint64(0x9E3779B97F4A7C15)))
+        shuffle(z, n, prompt_key(seed, p))
         for i in range(n):
             u[i] = np.exp((z[i] - top) * (t_low / STEPS))
         q1, q2, q3 = n // 4, n // 2, (3 * n) // 4
         edges = (0, q1, q2, q3, n)
-        blocks = n >= 8
+        blocks = n >= MIN_COMPLETIONS
         for j in range(STEPS):
-            for i in range(n):
-                if j == 0:
-                    x = u[i] * u[i]
-                    x *= x
-                    base[i] = x * x
-                else:
-                    base[i] *= u[i]
-                w[i] = base[i]
+            fill_powers(base, u, w, n, j)
             t_octave = t_low * (1.0 + j / STEPS)
             for o in range(octaves):
                 k = o * STEPS + j
@@ -171,7 +189,9 @@ def _pass(
                         quarter_logs += 0.25 * np.log(sums[b] / m)
                         quarters += 0.25 * _jackknife(np.log(sums[b]), np.log(max(pc, _TINY)), m)
                 if blocks:
-                    plug_in[1, p, k] = 0.5 * np.log(first_half / q2) + 0.5 * np.log(second_half / (n - q2)) + shift
+                    plug_in[1, p, k] = (
+                        0.5 * np.log(first_half / q2) + 0.5 * np.log(second_half / (n - q2)) + shift
+                    )
                     plug_in[2, p, k] = quarter_logs + shift
                     halves = 0.5 * _jackknife(np.log(first_half), logs[0] + logs[1], q2)
                     halves += 0.5 * _jackknife(np.log(second_half), logs[2] + logs[3], n - q2)
@@ -187,6 +207,22 @@ def _pass(
                 jackknife[1, p, k] = halves + shift
                 jackknife[2, p, k] = quarters + shift
                 squares[p, k] = np.log(_square(w, n)) - 2.0 * log_total
+
+
+def in_chunks(
+    work: Callable[[int, int], None], offsets: NDArray[np.int64], *, threads: int | None = None
+) -> None:
+    """Run ``work(first, last)`` over all prompts, in threads, each with about as many completions."""
+    threads = threads or os.cpu_count() or 1
+    n_prompts = len(offsets) - 1
+    # Below this, starting threads costs more than they save.
+    if threads == 1 or offsets[-1] < _WORTH_THREADS:
+        work(0, n_prompts)
+        return
+    cuts = np.searchsorted(offsets, np.linspace(0, offsets[-1], 4 * threads + 1)[1:-1])
+    edges = np.unique(np.concatenate([[0], cuts, [n_prompts]])).tolist()
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, edges[:-1], edges[1:]))
 
 
 def prompt_statistics(
@@ -217,17 +253,20 @@ def prompt_statistics(
         jackknife=np.empty((LEVELS, n_prompts, len(t))),
         squares=np.empty((n_prompts, len(t))),
     )
-    threads = threads or os.cpu_count() or 1
-    # Chunks of equal numbers of completions, not of prompts: prompts may be very unequal.
-    cuts = np.searchsorted(offsets, np.linspace(0, offsets[-1], 4 * threads + 1)[1:-1])
-    edges = np.unique(np.concatenate([[0], cuts, [n_prompts]]))
 
     def work(first: int, last: int) -> None:
-        _pass(values, offsets, first, last, t_low, octaves, np.uint64(seed), out.plug_in, out.jackknife, out.squares)
+        _pass(
+            values,
+            offsets,
+            first,
+            last,
+            t_low,
+            octaves,
+            np.uint64(seed),
+            out.plug_in,
+            out.jackknife,
+            out.squares,
+        )
 
-    if len(edges) == 2 or threads == 1:
-        work(0, n_prompts)
-        return out
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, edges[:-1], edges[1:]))
+    in_chunks(work, offsets, threads=threads)
     return out

@@ -1,0 +1,78 @@
+"""Beyond the horizon: bounds, never an extrapolation.
+
+The limit is concave in the budget, so its tangent at the horizon (the dual at that ``t``) bounds it above, as
+does the largest reward there is, where it is known. Below it lie its own value at the horizon and best-of-N,
+a policy that anyone can run, whose reward is estimated without bias and whose KL is at most
+``log N - (N - 1)/N``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from klimit.limit.dual import Array
+from klimit.limit.estimator import Inference
+from klimit.limit.preparation import Rewards
+from klimit.order_statistics import best_weights
+
+
+@dataclass(frozen=True, eq=False)
+class Bracket:
+    """Bounds on the limit from the horizon on.
+
+    Attributes:
+        horizon: in nats.
+        low: lower bound of the gain at the horizon.
+        high: upper bound of the gain at the horizon.
+        slope: reward per nat of the tangent there; infinite where the horizon is 0.
+        cap: the largest possible gain, infinite where the largest reward is unknown.
+        steps_kl: KL bounds of best-of-N, ascending, ``(J,)``.
+        steps_gain: lower bounds of its gain, made non-decreasing, ``(J,)``.
+    """
+
+    horizon: float
+    low: float
+    high: float
+    slope: float
+    cap: float
+    steps_kl: Array
+    steps_gain: Array
+
+    def bounds(self, kl: Array) -> tuple[Array, Array]:
+        """Lower and upper bound of the gain at budgets beyond the horizon, ``(K,)`` each."""
+        reached = np.searchsorted(self.steps_kl, kl, side="right")
+        steps = np.concatenate([[0.0], self.steps_gain])
+        low = np.maximum(self.low, steps[reached])
+        if np.isinf(self.slope):
+            high = np.full(len(kl), np.inf)
+        else:
+            high = self.high + self.slope * (kl - self.horizon)
+        high = np.minimum(high, self.cap)
+        return np.minimum(low, high), high
+
+
+def best_of_n_steps(rewards: Rewards, inference: Inference) -> tuple[Array, Array]:
+    """KL bounds and lower confidence bounds of the gain of best-of-2, -4, -8, ... up to the smallest prompt."""
+    smallest = int(rewards.counts.min())
+    sizes = [1 << k for k in range(1, smallest.bit_length())]
+    if not sizes:
+        return np.zeros(0), np.zeros(0)
+    gains = np.empty((rewards.n_prompts, len(sizes)))
+    for n in np.unique(rewards.counts).astype(int):
+        members = np.flatnonzero(rewards.counts == n)
+        weights = np.stack([best_weights(n, size) for size in sizes], axis=1)
+        starts = rewards.offsets[members]
+        for first in range(0, len(members), 1024):
+            rows = rewards.values[starts[first : first + 1024, None] + np.arange(n)]
+            prompts = members[first : first + 1024]
+            gains[prompts] = (rows - rewards.mean[prompts, None]) @ weights
+    low = gains.mean(axis=0)
+    if rewards.n_prompts > 1:
+        error = gains.std(axis=0, ddof=1) / np.sqrt(rewards.n_prompts)
+        low = low - inference.quantile(rewards.n_prompts) * error
+    else:
+        low = np.zeros(len(sizes))
+    n = np.asarray(sizes, dtype=np.float64)
+    return np.log(n) - (n - 1) / n, np.maximum.accumulate(np.maximum(low, 0.0))

@@ -1,0 +1,177 @@
+"""The limit, from samples of the base model: the most reward that any method can buy at each KL budget."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from klimit.errors import InputError
+from klimit.limit.average import AverageBudget
+from klimit.limit.bracket import Bracket, best_of_n_steps
+from klimit.limit.dual import Array, Grid
+from klimit.limit.estimator import Estimator, Inference, Target
+from klimit.limit.horizon import horizon_and_reason
+from klimit.limit.kernels import MIN_COMPLETIONS, grid, prompt_statistics
+from klimit.limit.levels import Budget
+from klimit.limit.notes import warn_about
+from klimit.limit.options import BudgetName, check_budgets, check_options
+from klimit.limit.per_prompt import MIN_COMPLETIONS as MIN_COMPLETIONS_PER_PROMPT
+from klimit.limit.per_prompt import PerPromptBudget
+from klimit.limit.preparation import T_LOW, Rewards, octaves_needed, prepare
+from klimit.limit.result import Frontier
+from klimit.samples import as_samples
+
+
+def frontier(
+    samples: Any,
+    *,
+    reward: str | None = None,
+    budget: BudgetName = "average",
+    level: float = 0.95,
+    seed: int = 0,
+    target: Target = "population",
+    reward_max: float | None = None,
+    kl: ArrayLike | None = None,
+    estimator: Estimator = "extrapolated",
+    prompt: str | list[str] | None = None,
+    where: str | None = None,
+    lower_is_better: bool = False,
+) -> Frontier:
+    """Estimate the most reward that any policy can have at each KL budget from the base policy.
+
+    The limit at budget ``kappa`` is the largest ``E[r]`` over policies with ``KL(pi || pi0) <= kappa``, in nats per
+    completion. It is reached by tilting the base policy, ``pi0 exp(r / beta) / Z``, and estimated from base samples
+    by its dual, ``min over t of (kappa + E_x log E exp(t r)) / t - E r``, with the bias of few samples a prompt
+    removed and the bias that may remain carried in the interval (:mod:`klimit.limit.estimator`).
+
+    Args:
+        samples: completions drawn from the base policy, with rewards: :class:`~klimit.Samples`, a path, a data
+            frame, or a 2-D array ``(n_prompts, n_completions)``.
+        reward: the reward column, where there are several.
+        budget: ``"average"``: ``E_x KL_x <= kappa``; ``"per-prompt"``: ``KL_x <= kappa`` for every prompt.
+        level: of the intervals, pointwise.
+        seed: of the random blocks of samples.
+        target: intervals for the ``"population"`` the prompts were drawn from, or for ``"these-prompts"``.
+        reward_max: the largest reward there is, if known; 0/1 rewards have 1.
+        kl: budgets of the arrays, in nats; chosen from the data by default.
+        estimator: ``"extrapolated"`` unless estimators are to be compared.
+        prompt: columns that identify a prompt, when reading.
+        where: SQL condition that chooses rows, when reading.
+        lower_is_better: rewards are costs, when reading.
+
+    Returns:
+        The limit with its horizon, intervals and diagnostics.
+
+    Raises:
+        InputError: the samples or an option cannot be used.
+
+    Warns:
+        KlimitWarning: the samples cannot support part of the answer; the rest is given.
+    """
+    check_options(budget=budget, level=level, target=target, estimator=estimator, seed=seed)
+    data = as_samples(samples, reward=reward, prompt=prompt, where=where, lower_is_better=lower_is_better)
+    name = data.reward_name(reward)
+    rewards = prepare(data, name)
+    largest = _largest_reward(rewards, reward_max, name)
+    inference = Inference(name=estimator, target=target, level=level)
+    engine = make_budget(rewards, budget=budget, estimator=estimator, seed=seed)
+    trusted, reason = horizon_and_reason(engine, rewards.counts)
+    result = Frontier(
+        samples=data,
+        reward_name=name,
+        rewards=rewards,
+        budget=budget,
+        engine=engine,
+        inference=inference,
+        horizon=trusted,
+        horizon_reason=reason,
+        reward_max=largest,
+        bracket=_bracket(rewards, engine, inference, trusted, largest),
+        seed=seed,
+        kl=_budgets(kl, rewards, trusted),
+    )
+    warn_about(result)
+    return result
+
+
+def make_budget(rewards: Rewards, *, budget: str, estimator: Estimator, seed: int) -> Budget | None:
+    """The engine for a budget, or None where the samples cannot support any estimate."""
+    smallest = rewards.counts.min()
+    if rewards.scale == 0.0:
+        return None
+    if budget == "per-prompt":
+        return PerPromptBudget(rewards, seed) if smallest >= MIN_COMPLETIONS_PER_PROMPT else None
+    if smallest < MIN_COMPLETIONS:
+        return None
+    octaves = octaves_needed(rewards)
+    statistics = prompt_statistics(
+        rewards.values,
+        rewards.offsets,
+        t_low=T_LOW / rewards.scale,
+        octaves=octaves,
+        seed=seed,
+    )
+    return AverageBudget(
+        statistics=statistics,
+        grid=Grid(grid(T_LOW, octaves)),
+        counts=rewards.counts,
+        variances=rewards.variance / rewards.scale / rewards.scale,
+        estimator=estimator,
+    )
+
+
+def _largest_reward(rewards: Rewards, reward_max: float | None, name: str) -> float | None:
+    if reward_max is None:
+        ends = (rewards.values.min(), rewards.values.max())
+        binary = ends == (0.0, 1.0) and bool(np.isin(rewards.values, (0.0, 1.0)).all())
+        return 1.0 if binary else None
+    if not np.isfinite(reward_max):
+        raise InputError(f"reward_max={reward_max!r}: give the largest reward there is, a finite number")
+    seen = float(rewards.top.max())
+    if reward_max < seen:
+        raise InputError(
+            f"reward_max={reward_max:g} is below a reward in {name!r}: {seen:g}; give the true maximum"
+        )
+    return float(reward_max)
+
+
+def _bracket(
+    rewards: Rewards, engine: Budget | None, inference: Inference, horizon: float, largest: float | None
+) -> Bracket:
+    cap = float("inf")
+    if largest is not None:
+        error = 0.0
+        if inference.target == "population" and rewards.n_prompts > 1:
+            error = float(rewards.mean.std(ddof=1)) / np.sqrt(rewards.n_prompts)
+            error *= inference.quantile(rewards.n_prompts)
+        cap = largest - float(rewards.mean.mean()) + error
+    steps = best_of_n_steps(rewards, inference)
+    if engine is None or horizon <= 0:
+        return Bracket(0.0, 0.0, 0.0, float("inf"), cap, *steps)
+    edge = np.array([horizon])
+    estimate = inference.estimate(engine.levels(edge))
+    unit = rewards.scale
+    return Bracket(
+        horizon=horizon,
+        low=max(0.0, float(estimate.low[0]) * unit),
+        high=min(cap, float(estimate.high[0]) * unit),
+        slope=float(engine.beta(edge)[0]) * unit,
+        cap=cap,
+        steps_kl=steps[0],
+        steps_gain=steps[1],
+    )
+
+
+def _budgets(kl: ArrayLike | None, rewards: Rewards, horizon: float) -> Array:
+    """Budgets of the arrays: dense up to the horizon (in the root of KL), then on into the bracket."""
+    if kl is not None:
+        return check_budgets(kl)
+    smallest = float(rewards.counts.min())
+    end = max(1.6 * horizon, np.log(smallest) - (smallest - 1) / smallest, horizon + 0.25)
+    if horizon <= 0:
+        return np.linspace(0, np.sqrt(end), 25)[1:] ** 2
+    inside = np.linspace(0, np.sqrt(horizon), 49)[1:] ** 2
+    inside[-1] = horizon
+    return np.concatenate([inside, np.linspace(horizon, end, 17)[1:]])

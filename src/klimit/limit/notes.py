@@ -1,0 +1,84 @@
+"""What the reader of a limit must know besides the numbers: one line each, the gravest first."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from klimit.errors import KlimitWarning
+from klimit.limit.kernels import MIN_COMPLETIONS
+from klimit.limit.per_prompt import MIN_COMPLETIONS as MIN_COMPLETIONS_PER_PROMPT
+
+if TYPE_CHECKING:
+    from klimit.limit.result import Frontier
+
+_FEW_PROMPTS = 20
+_FEW_CARRY = 10
+
+REASONS = {
+    "shrink": "the bias of few completions a prompt no longer shrinks fast enough; sample more completions a prompt",
+    "correction": "the correction for few completions a prompt grows too large; sample more completions a prompt",
+    "disagreement": "the ways to correct for few completions a prompt disagree; sample more completions or prompts",
+    "samples": "one prompt's completions cannot show a larger KL; sample more completions a prompt",
+    "reach": "the best reward seen is reached",
+    "completions": "the samples support no estimate",
+}
+
+
+def warnings_of(limit: Frontier) -> list[str]:
+    """Limitations that change how the result may be used; also raised as :class:`klimit.errors.KlimitWarning`."""
+    rewards = limit.rewards
+    lines = []
+    n_prompts = limit.n_prompts
+    needed = MIN_COMPLETIONS if limit.budget == "average" else MIN_COMPLETIONS_PER_PROMPT
+    few = np.flatnonzero(rewards.counts < needed)
+    if rewards.scale == 0.0:
+        lines.append(
+            "the rewards are the same within every prompt: nothing can be said about any KL above 0 "
+            "except by a known largest reward; sample more completions, or check the reward"
+        )
+    elif len(few):
+        lines.append(
+            f"{len(few)} of {n_prompts} prompts have fewer than {needed} completions (prompt "
+            f"{limit.samples.prompt_ids[few[0]]!r} has {int(rewards.counts[few[0]])}): the limit is bracketed, "
+            "not estimated; sample more there, or leave them out"
+        )
+    if n_prompts == 1 and limit.inference.target == "population":
+        lines.append(
+            "one prompt says nothing about others, so the intervals are unbounded; "
+            "target='these-prompts' gives the limit of this prompt"
+        )
+    elif n_prompts < _FEW_PROMPTS and limit.inference.target == "population":
+        lines.append(f"{n_prompts} prompts: intervals over so few are rough; use more prompts")
+    carrying = few_carry(limit)
+    if carrying is not None:
+        lines.append(carrying)
+    return lines
+
+
+def few_carry(limit: Frontier) -> str | None:
+    """A line when a few prompts carry the uncertainty of the limit, so that its interval leans on them."""
+    if limit.horizon <= 0 or limit.n_prompts < _FEW_PROMPTS:
+        return None
+    squares = limit.linearise([limit.horizon]).influence[:, 0] ** 2
+    total = squares.sum()
+    if not total > 0:
+        return None
+    effective = total**2 / (squares**2).sum()
+    if effective >= _FEW_CARRY:
+        return None
+    order = np.argsort(squares)[::-1]
+    first = int(np.searchsorted(np.cumsum(squares[order]) / total, 0.5)) + 1
+    names = ", ".join(str(limit.samples.prompt_ids[i]) for i in order[: min(first, 3)])
+    return (
+        f"half of the limit's variance comes from {first} of {limit.n_prompts} prompts ({names}): "
+        "the interval may be too narrow; use more prompts, or look at these"
+    )
+
+
+def warn_about(limit: Frontier) -> None:
+    """Raise the warnings of a new result."""
+    for line in warnings_of(limit):
+        warnings.warn(line, KlimitWarning, stacklevel=3)

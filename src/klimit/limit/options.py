@@ -1,0 +1,48 @@
+"""Options of the limit, checked at the door."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from klimit.errors import InputError
+from klimit.limit.dual import Array
+from klimit.limit.estimator import ESTIMATORS, TARGETS
+
+BudgetName = Literal["average", "per-prompt"]
+BUDGETS: tuple[str, ...] = get_args(BudgetName)
+
+
+def check_options(*, budget: str, level: float, target: str, estimator: str, seed: int) -> None:
+    """Raise an InputError that names the first option which cannot be."""
+    for label, value, allowed in (
+        ("budget", budget, BUDGETS),
+        ("target", target, TARGETS),
+        ("estimator", estimator, ESTIMATORS),
+    ):
+        if value not in allowed:
+            raise InputError(f"{label}={value!r}: choose one of {', '.join(map(repr, allowed))}")
+    if not 0 < level < 1:
+        raise InputError(f"level={level!r}: give a probability between 0 and 1, such as 0.95")
+    if seed < 0:
+        raise InputError(f"seed={seed!r}: give a whole number that is not negative")
+
+
+def check_budgets(kl: ArrayLike) -> Array:
+    """KL budgets as a 1-D float array.
+
+    Raises:
+        InputError: a budget is not a finite number above 0.
+    """
+    try:
+        budgets = np.atleast_1d(np.asarray(kl, dtype=np.float64))
+    except (TypeError, ValueError):
+        raise InputError(f"kl={kl!r}: give KL budgets in nats, such as [0.25, 0.5, 1]") from None
+    if budgets.ndim != 1 or not len(budgets):
+        raise InputError(f"kl has shape {budgets.shape}: give one or several KL budgets in nats")
+    bad = ~(np.isfinite(budgets) & (budgets > 0))
+    if bad.any():
+        raise InputError(f"kl={budgets[bad][0]:g}: a KL budget is a finite number of nats above 0")
+    return budgets

@@ -1,0 +1,123 @@
+"""Rewards made ready for the limit: sorted within prompts, with the moments that set their scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from klimit.limit.dual import Array
+from klimit.samples.container import Samples
+from klimit.samples.sorting import sorted_groups
+
+T_LOW = 0.03  # smallest scaled t: a KL of about 0.0004 nats
+_MAX_OCTAVES = 15
+_PROBE = 1 << 16  # rewards that decide how far the grid of t must reach
+
+
+@dataclass(frozen=True, eq=False)
+class Rewards:
+    """One reward of some samples, sorted within prompts.
+
+    Attributes:
+        values: ascending within each prompt, ``(n_completions,)``, in the dtype given.
+        offsets: ``(P + 1,)``.
+        mean: of each prompt, ``(P,)``.
+        variance: of each prompt, ``ddof=1``, ``(P,)``; 0 for a single completion.
+        third: unbiased third cumulant of each prompt; 0 below three completions.
+        top: largest reward of each prompt.
+        at_top: completions that reach it.
+    """
+
+    values: NDArray[np.floating[Any]]
+    offsets: NDArray[np.int64]
+    mean: Array
+    variance: Array
+    third: Array
+    top: Array
+    at_top: NDArray[np.int64]
+
+    @property
+    def n_prompts(self) -> int:
+        """Number of prompts."""
+        return len(self.mean)
+
+    @cached_property
+    def counts(self) -> Array:
+        """Completions of each prompt."""
+        return np.diff(self.offsets).astype(np.float64)
+
+    @cached_property
+    def scale(self) -> float:
+        """Root mean square of the within-prompt standard deviations; 0 when every prompt is constant."""
+        # Through the largest, so that rewards of any size neither overflow nor vanish.
+        largest = float(self.variance.max(initial=0.0))
+        return float(np.sqrt(largest) * np.sqrt(np.mean(self.variance / largest))) if largest > 0 else 0.0
+
+    @cached_property
+    def constant(self) -> NDArray[np.bool_]:
+        """Prompts all of whose completions have the same reward."""
+        return np.asarray(self.at_top == self.counts)
+
+
+def prepare(samples: Samples, reward: str | None) -> Rewards:
+    """Sort a reward within prompts and take its moments, in one pass."""
+    values = samples.reward(reward)
+    n_prompts = samples.n_prompts
+    ordered = np.empty(len(values), dtype=values.dtype)
+    moments = np.empty((4, n_prompts))
+    at_top = np.empty(n_prompts, dtype=np.int64)
+    for group in sorted_groups(values, samples.offsets):
+        n, prompts = group.n, group.prompts
+        _place(ordered, samples.offsets, prompts, group.rewards)
+        rewards = group.rewards.astype(np.float64, copy=False)
+        # Around the middle of the sample, so that a large common level costs no digits.
+        middle = rewards[:, n // 2, None]
+        mean = (rewards - middle).mean(axis=1) + middle[:, 0]
+        centred = rewards - mean[:, None]
+        squares = centred * centred
+        moments[0, prompts] = mean
+        moments[1, prompts] = squares.sum(axis=1) / max(n - 1, 1)
+        squares *= centred
+        moments[2, prompts] = squares.sum(axis=1) * (n / ((n - 1) * (n - 2)) if n > 2 else 0.0)
+        moments[3, prompts] = rewards[:, -1]
+        at_top[prompts] = (rewards == rewards[:, -1:]).sum(axis=1)
+    constant = at_top == samples.counts
+    moments[1:3, constant] = 0.0
+    return Rewards(ordered, samples.offsets, *moments, at_top=at_top)
+
+
+def _place(
+    out: NDArray[Any], offsets: NDArray[np.int64], prompts: NDArray[np.int64], rows: NDArray[Any]
+) -> None:
+    n = rows.shape[1]
+    starts = offsets[prompts]
+    if prompts[-1] - prompts[0] + 1 == len(prompts):
+        out[starts[0] : starts[0] + rows.size] = rows.reshape(-1)
+    else:
+        out[starts[:, None] + np.arange(n)] = rows
+
+
+def octaves_needed(rewards: Rewards) -> int:
+    """How often ``t`` must double from ``T_LOW`` until the samples can show no more KL (or have saturated)."""
+    stride = max(1, int(rewards.offsets[-1]) // _PROBE)
+    chosen = np.arange(0, rewards.n_prompts, stride)
+    parts = [rewards.values[rewards.offsets[p] : rewards.offsets[p + 1]].astype(np.float64) for p in chosen]
+    starts = np.cumsum([0] + [len(part) for part in parts[:-1]])
+    below = np.concatenate([(part - part[-1]) / rewards.scale for part in parts])
+    counts = rewards.counts[chosen]
+    most = float(np.log(counts).mean())
+    previous = 0.0
+    for octave in range(3, _MAX_OCTAVES):
+        t = T_LOW * 2.0**octave
+        w = np.exp(t * below)
+        total = np.add.reduceat(w, starts)
+        tilted = np.add.reduceat(w * below, starts) / total
+        kl = float((t * tilted - np.log(total / counts)).mean())
+        if kl > most - 0.8 or kl - previous < 0.003 * kl:
+            return octave + 1
+        previous = kl
+    return _MAX_OCTAVES

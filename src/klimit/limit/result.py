@@ -1,0 +1,376 @@
+"""What :func:`klimit.frontier` returns: the limit as arrays, points, inverses and diagnostics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from klimit.errors import InputError
+from klimit.limit import expansion
+from klimit.limit.average import AverageBudget
+from klimit.limit.bracket import Bracket
+from klimit.limit.dual import Array
+from klimit.limit.estimator import Estimates, Inference
+from klimit.limit.levels import Budget
+from klimit.limit.options import check_budgets
+from klimit.limit.preparation import Rewards
+from klimit.limit.saturation import Saturation, saturation
+from klimit.samples.container import Samples
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+_INVERSE_POINTS = 128
+
+
+@dataclass(frozen=True)
+class Point:
+    """The limit at one KL budget, or at one beta.
+
+    Attributes:
+        kl: nats per completion, ``KL(pi || pi0)``.
+        gain: most reward above the base mean; nan in the bracket.
+        gain_low: lower end of the interval, or lower bound.
+        gain_high: upper end of the interval, or upper bound.
+        beta: reward per nat of whole-completion KL, the price of the next nat; nan in the bracket.
+        status: ``"estimate"`` up to the horizon, ``"bracket"`` beyond it.
+        kl_low: interval of the tilted policy's KL where ``beta`` was asked for; else ``kl``.
+        kl_high: see ``kl_low``.
+        kl_reverse: ``KL(pi0 || pi)`` of the tilted policy, average budget only; nan in the bracket.
+    """
+
+    kl: float
+    gain: float
+    gain_low: float
+    gain_high: float
+    beta: float
+    status: str
+    kl_low: float
+    kl_high: float
+    kl_reverse: float
+
+
+@dataclass(frozen=True)
+class Inverse:
+    """The least KL that a gain needs.
+
+    Attributes:
+        gain: the gain asked for.
+        kl: nats per completion; nan where the gain lies beyond what the estimate shows.
+        kl_low: no method needs less.
+        kl_high: this much suffices; infinite where the samples cannot say.
+        status: ``"estimate"`` or ``"bracket"``.
+    """
+
+    gain: float
+    kl: float
+    kl_low: float
+    kl_high: float
+    status: str
+
+
+@dataclass(frozen=True)
+class Linearised:
+    """The limit near given budgets, for the errors of quantities derived from it.
+
+    Attributes:
+        value: the limit's gain, ``(K,)``; nan beyond the horizon.
+        slope: ``d limit / d kl``, that is beta, ``(K,)``.
+        influence: mean-zero influence of each prompt on ``value``, ``(P, K)``.
+        bias: half-width allowed for the bias that remains, ``(K,)``.
+    """
+
+    value: Array
+    slope: Array
+    influence: Array
+    bias: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Frontier:
+    """The most reward that any method can buy at each KL budget; made by :func:`klimit.frontier`.
+
+    Attributes:
+        samples: the base samples.
+        reward_name: the reward column.
+        rewards: that reward, sorted, with its moments.
+        budget: ``"average"`` or ``"per-prompt"``.
+        engine: the uncorrected limit; None where the samples support no estimate at all.
+        inference: estimator, target and level.
+        horizon: largest budget at which the estimate can be trusted, in nats.
+        horizon_reason: which condition ends it, see :mod:`klimit.limit.horizon`.
+        reward_max: largest reward there is, None if unknown.
+        bracket: bounds beyond the horizon.
+        seed: of the random blocks.
+        kl: budgets of the arrays, nats per completion, ``(K,)``.
+    """
+
+    samples: Samples
+    reward_name: str
+    rewards: Rewards
+    budget: str
+    engine: Budget | None
+    inference: Inference
+    horizon: float
+    horizon_reason: str
+    reward_max: float | None
+    bracket: Bracket
+    seed: int
+    kl: Array
+
+    @property
+    def n_prompts(self) -> int:
+        """Number of prompts."""
+        return self.rewards.n_prompts
+
+    @property
+    def level(self) -> float:
+        """Nominal cover of the intervals."""
+        return self.inference.level
+
+    @property
+    def base_reward(self) -> float:
+        """Mean reward of the base policy, averaged over prompts."""
+        return float(self.rewards.mean.mean())
+
+    @property
+    def base_reward_error(self) -> float:
+        """Standard error of :attr:`base_reward`, for the target."""
+        rewards = self.rewards
+        if self.inference.target == "these-prompts":
+            return float(np.sqrt((rewards.variance / rewards.counts).sum()) / rewards.n_prompts)
+        if rewards.n_prompts < 2:
+            return float("inf")
+        return float(rewards.mean.std(ddof=1) / np.sqrt(rewards.n_prompts))
+
+    @cached_property
+    def _along(self) -> tuple[Array, Array, Array, Array]:
+        return self._curve(self.kl)
+
+    @property
+    def gain(self) -> Array:
+        """Most reward above the base mean at each budget, ``(K,)``; nan beyond the horizon."""
+        return self._along[0]
+
+    @property
+    def gain_low(self) -> Array:
+        """Lower ends of the intervals; beyond the horizon, lower bounds."""
+        return self._along[1]
+
+    @property
+    def gain_high(self) -> Array:
+        """Upper ends of the intervals; beyond the horizon, upper bounds."""
+        return self._along[2]
+
+    @property
+    def beta(self) -> Array:
+        """Reward per nat of whole-completion KL at each budget: the price of the next nat; nan beyond the horizon."""
+        return self._along[3]
+
+    @property
+    def reward(self) -> Array:
+        """Most reward at each budget: the base mean plus :attr:`gain`."""
+        return self.base_reward + self.gain
+
+    @property
+    def status(self) -> NDArray[np.str_]:
+        """``"estimate"`` up to the horizon, ``"bracket"`` beyond it."""
+        return np.where(self.kl <= self.horizon, "estimate", "bracket")
+
+    @cached_property
+    def saturation(self) -> Saturation:
+        """Where the limit stops growing, as far as the samples show it."""
+        return saturation(self.rewards, self.reward_max)
+
+    def at(self, *, kl: float | None = None, beta: float | None = None) -> Point:
+        """The limit at one KL budget or, for the average budget, at one beta.
+
+        Args:
+            kl: nats per completion.
+            beta: reward per nat of whole-completion KL. The point is that of the tilted policy
+                ``pi0 exp(r / beta) / Z``; its KL and its gain are both estimated, each with an interval.
+
+        Raises:
+            InputError: not exactly one of the two, or not a finite number above 0.
+        """
+        if (kl is None) == (beta is None):
+            raise InputError("give exactly one of kl= and beta=")
+        if beta is not None:
+            return self._at_beta(beta)
+        budgets = check_budgets(kl)  # type: ignore[arg-type]
+        if len(budgets) != 1:
+            raise InputError(
+                f"kl has {len(budgets)} budgets; at() takes one (frontier(..., kl=[...]) takes several)"
+            )
+        gain, low, high, price = (float(x[0]) for x in self._curve(budgets))
+        budget = float(budgets[0])
+        inside = budget <= self.horizon
+        # At the optimum gain = beta * (KL + reverse KL): the Jeffreys form.
+        reverse = gain / price - budget if inside and self.budget == "average" and price > 0 else float("nan")
+        status = "estimate" if inside else "bracket"
+        return Point(budget, gain, low, high, price, status, budget, budget, reverse)
+
+    def kl_for(self, *, gain: float) -> Inverse:
+        """The least KL that a gain needs, with an interval: the inverse of the limit.
+
+        Raises:
+            InputError: the gain is not a finite number, or above what the largest reward allows.
+        """
+        if not np.isfinite(gain):
+            raise InputError(f"gain={gain!r}: give a finite number, in the unit of the reward")
+        if gain <= 0:
+            return Inverse(gain, 0.0, 0.0, 0.0, "estimate")
+        if self.reward_max is not None and gain > self.reward_max - self.base_reward:
+            raise InputError(
+                f"gain={gain:g}: no policy gains more than {self.reward_max - self.base_reward:g}, from the base mean "
+                f"{self.base_reward:g} to the largest reward {self.reward_max:g}"
+            )
+        kl, value, low, high = self._inverse_table
+        centre = self._invert(gain, kl, value, float("nan"))
+        most = self._invert(gain, kl, low, float("inf"))
+        least = self._invert(gain, kl, high, float("nan"))
+        if np.isnan(least):
+            edge = self.bracket
+            least = self.horizon + max(0.0, gain - edge.high) / edge.slope if np.isfinite(edge.slope) else 0.0
+        if np.isinf(most):
+            reached = np.flatnonzero(self.bracket.steps_gain >= gain)
+            most = float(self.bracket.steps_kl[reached[0]]) if len(reached) else most
+        return Inverse(gain, centre, least, most, "estimate" if np.isfinite(centre) else "bracket")
+
+    def linearise(self, kl: ArrayLike) -> Linearised:
+        """The limit near budgets ``(K,)``: value, slope, influences of the prompts and remaining bias."""
+        budgets = np.atleast_1d(np.asarray(kl, dtype=np.float64))
+        inside = (budgets > 0) & (budgets <= self.horizon)
+        value, slope = np.full((2, len(budgets)), np.nan)
+        bias, influence = np.zeros(len(budgets)), np.zeros((self.n_prompts, len(budgets)))
+        if inside.any():
+            estimates, price = self._estimate(budgets[inside])
+            unit = self.rewards.scale
+            value[inside], slope[inside] = estimates.value * unit, price * unit
+            bias[inside], influence[:, inside] = estimates.bias * unit, estimates.influence * unit
+        return Linearised(value, slope, influence, bias)
+
+    def square_root_law(self, kl: ArrayLike) -> Array:
+        """``sqrt(2 V kl)``, the leading term for small budgets; see :mod:`klimit.limit.expansion`."""
+        return expansion.square_root_law(self.rewards, kl, per_prompt=self.budget == "per-prompt")
+
+    def next_term(self, kl: ArrayLike) -> Array:
+        """The square-root law and the next term, in ``kl``; see :mod:`klimit.limit.expansion`."""
+        return expansion.next_term(self.rewards, kl, per_prompt=self.budget == "per-prompt")
+
+    def diagnostics(self, *, beta: ArrayLike | None = None, kl: ArrayLike | None = None) -> pd.DataFrame:
+        """Effective sample size, Pareto k-hat and bias of each prompt; see :func:`klimit.limit.diagnostics.table`."""
+        from klimit.limit.diagnostics import table
+
+        return table(self, beta=beta, kl=kl)
+
+    def pieces(self, beta: float) -> Any:
+        """Both KL directions and the gain by three routes, of the tilted samples; see :mod:`klimit.limit.pieces`."""
+        from klimit.limit.pieces import pieces
+
+        return pieces(self.rewards, beta)
+
+    def to_frame(self) -> pd.DataFrame:
+        """The arrays along the limit as a data frame, one row a budget."""
+        import pandas as pd
+
+        names = ("kl", "gain", "gain_low", "gain_high", "reward", "beta", "status")
+        return pd.DataFrame({name: getattr(self, name) for name in names})
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw the limit with its band, horizon and bracket; see :func:`klimit.report.figure.plot_frontier`."""
+        from klimit.report.figure import plot_frontier
+
+        return plot_frontier(self, ax=ax, **options)
+
+    def _estimate(self, kl: Array) -> tuple[Estimates, Array]:
+        """Estimates and prices within the horizon, in scaled rewards."""
+        assert self.engine is not None
+        smallest = self.engine.reach[0]
+        reached = np.maximum(kl, smallest)
+        estimates, beta = self.inference.estimate(self.engine.levels(reached)), self.engine.beta(reached)
+        if (kl >= smallest).all():
+            return estimates, beta
+        # Below the grid the limit follows its expansion, to a relative error of the order of the budget.
+        ratio = self.next_term(kl) / self.next_term(reached)
+        names = ("value", "low", "high", "influence", "standard_error", "bias")
+        scaled = Estimates(**{name: getattr(estimates, name) * ratio for name in names})
+        return scaled, beta * np.sqrt(reached / kl)
+
+    def _curve(self, kl: Array) -> tuple[Array, Array, Array, Array]:
+        """Gain, lower and upper end, and beta at each budget."""
+        gain, low, high, beta = np.full((4, len(kl)), np.nan)
+        inside = kl <= self.horizon
+        if inside.any():
+            estimates, price = self._estimate(kl[inside])
+            unit, cap = self.rewards.scale, self.bracket.cap
+            most = np.inf if self.reward_max is None else self.reward_max - self.base_reward
+            gain[inside] = np.minimum(estimates.value * unit, most)
+            # A gain is never negative (the base policy is allowed) nor above what the largest reward leaves.
+            low[inside] = np.minimum(np.maximum(estimates.low * unit, 0.0), gain[inside])
+            high[inside] = np.maximum(np.minimum(estimates.high * unit, cap), gain[inside])
+            beta[inside] = price * unit
+        if not inside.all():
+            low[~inside], high[~inside] = self.bracket.bounds(kl[~inside])
+        return gain, low, high, beta
+
+    def _at_beta(self, beta: float) -> Point:
+        if not (np.isfinite(beta) and beta > 0):
+            raise InputError(f"beta={beta!r}: give a finite number above 0, in reward per nat")
+        if self.budget != "average":
+            raise InputError(
+                "beta= belongs to the average budget: under a per-prompt budget every prompt has its own beta"
+            )
+        if not isinstance(self.engine, AverageBudget):
+            return self._beyond(beta)
+        t = np.array([self.rewards.scale / beta])
+        if t[0] < self.engine.grid.t[0]:
+            raise InputError(
+                f"beta={beta:g} is so large that the tilted policy is the base policy; "
+                f"give a beta below {self.rewards.scale / self.engine.grid.t[0]:.3g}"
+            )
+        budget = float(self.engine.kl_at(t)[0]) if t[0] <= self.engine.grid.t[-1] else float("nan")
+        if not budget <= self.horizon:
+            return self._beyond(beta)
+        gain, forward, reverse = (self.inference.estimate(x) for x in self.engine.tilt_levels(t))
+        unit = self.rewards.scale
+        kl, back = float(forward.value[0]), float(reverse.value[0])
+        return Point(
+            kl=kl,
+            gain=beta * (kl + back),  # the Jeffreys form
+            gain_low=max(0.0, float(gain.low[0]) * unit),
+            gain_high=min(self.bracket.cap, float(gain.high[0]) * unit),
+            beta=beta,
+            status="estimate",
+            kl_low=max(0.0, float(forward.low[0])),
+            kl_high=float(forward.high[0]),
+            kl_reverse=back,
+        )
+
+    def _beyond(self, beta: float) -> Point:
+        """A beta whose KL lies beyond the horizon: the price falls along the limit, so its KL is at least that."""
+        low, high = self.bracket.low, self.bracket.cap
+        nan = float("nan")
+        return Point(nan, nan, low, high, beta, "bracket", self.horizon, float("inf"), nan)
+
+    @cached_property
+    def _inverse_table(self) -> tuple[Array, Array, Array, Array]:
+        if self.horizon <= 0:
+            return (np.zeros(1),) * 4
+        kl = np.linspace(0, np.sqrt(self.horizon), _INVERSE_POINTS)[1:] ** 2
+        kl[-1] = self.horizon
+        gain, low, high, _ = self._curve(kl)
+        ends = [np.concatenate([[0.0], np.maximum.accumulate(x)]) for x in (gain, low, high)]
+        return np.concatenate([[0.0], kl]), ends[0], ends[1], ends[2]
+
+    @staticmethod
+    def _invert(gain: float, kl: Array, values: Array, missing: float) -> float:
+        """The budget at which a non-decreasing curve reaches ``gain``; close to linear in the root of the budget."""
+        if gain > values[-1]:
+            return missing
+        return float(np.interp(gain, values, np.sqrt(kl)) ** 2)
