@@ -48,13 +48,12 @@ def assemble(
     given = target == "these-prompts"
     gain = mean_interval(values.gain, level=level, within=values.gain_variance if given else None)
     if values.tied:
-        smallest = int(samples.counts.min())
         kl = kl_interval(
             values.kl,
             kl_bias,
             kl_bound,
+            depth=np.minimum(draws / int(samples.counts.min()), 1.0),
             level=level,
-            unit=np.minimum(draws / smallest, 1.0) * kl_bound,
             within=values.kl_variance if given else None,
         )
     else:

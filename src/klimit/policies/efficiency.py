@@ -12,31 +12,37 @@ from klimit.policies.intervals import Interval, t_quantile
 
 
 class LinearisedLimit(Protocol):
-    """The estimated limit near given KLs; see :class:`AverageLimit`."""
+    """The estimated limit near KLs of shape ``(k,)``, for a delta method."""
 
-    value: Floats
-    slope: Floats
-    influence: Floats
-    bias: Floats
+    @property
+    def value(self) -> Floats:
+        """Gain, nan beyond the horizon, shape ``(k,)``."""
+        ...
 
+    @property
+    def slope(self) -> Floats:
+        """Its derivative in the KL, shape ``(k,)``."""
+        ...
 
-class LimitPoint(Protocol):
-    """The limit's interval, or bracket, at one KL."""
+    @property
+    def influence(self) -> Floats:
+        """Mean-zero influence of each prompt on ``value``, shape ``(n_prompts, k)``.
 
-    gain_low: float
-    gain_high: float
+        The standard error is ``sqrt(sum(influence**2)) / n_prompts``.
+        """
+        ...
+
+    @property
+    def bias(self) -> Floats:
+        """Allowance for the bias that is left, shape ``(k,)``."""
+        ...
 
 
 class AverageLimit(Protocol):
     """What is needed of a frontier: the limit at an average KL budget."""
 
-    def linearise(self, kl: Floats) -> LinearisedLimit:
-        """The limit at KLs of shape ``(k,)``.
-
-        ``value`` (k,) is the gain, nan beyond the horizon; ``slope`` (k,) its derivative in the KL;
-        ``influence`` (n_prompts, k) what each prompt adds to the estimate's error, so that its standard error
-        is ``sqrt(sum(influence**2)) / n_prompts``; ``bias`` (k,) an allowance for the bias that is left.
-        """
+    def linearise(self, kl: Floats, /) -> LinearisedLimit:
+        """The limit at KLs of shape ``(k,)``, all above 0."""
         ...
 
     def at(self, *, kl: float) -> Any:

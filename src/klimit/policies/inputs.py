@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -12,16 +10,6 @@ from klimit.policies.curve import Target
 from klimit.policies.efficiency import AverageLimit
 from klimit.policies.groups import Floats
 from klimit.samples.container import Samples
-
-
-def resolve_samples(source: Any, *, reward: str | None, where: str | None, **options: Any) -> Samples:
-    """The samples that ``source`` stands for: samples, a 2-D array, or whatever can be read as samples."""
-    if isinstance(source, Samples) and where is None and not options:
-        return source
-    from klimit.samples import as_samples
-
-    samples: Samples = as_samples(source, reward=reward, where=where, **options)
-    return samples
 
 
 def resolve_limit(

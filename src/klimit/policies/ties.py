@@ -21,8 +21,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from klimit.order_statistics import subset_ratio
 from klimit.policies.groups import Floats, Ints, Levels
-from klimit.policies.ustat import subset_ratio
 
 
 def untied_kl(n: int) -> float:

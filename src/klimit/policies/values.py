@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import comb
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from klimit.policies.groups import Floats, Levels, join_levels, sorted_groups, tied_levels
-from klimit.policies.ties import kl_with_ties, untied_kl
-from klimit.policies.ustat import best_weights, tie_excess
+from klimit.order_statistics import best_weights, subset_ratio
+from klimit.policies.groups import Floats, Ints, Levels, join_levels, sorted_groups, tied_levels
+from klimit.policies.ties import kl_with_ties, level_loss, untied_kl
+from klimit.policies.wins import best_of_n_table, tie_excess
 from klimit.policies.within import gain_variance, kl_variance
 
 
@@ -74,7 +74,7 @@ def best_of_n_values(
         base[group.prompts] = top[:, 0] + mean
         gain[group.prompts] = centred @ weights[group.n]
         if variance is not None:
-            variance[group.prompts] = np.stack([gain_variance(centred, size) for size in sizes], axis=1)
+            variance[group.prompts] = np.stack([_gain_variance(centred, size) for size in sizes], axis=1)
         found = tied_levels(group)
         if len(found.at):
             levels.setdefault(group.n, []).append(found)
@@ -89,22 +89,29 @@ def best_of_n_values(
             loss, rough = kl_with_ties(part, n, size, n_prompts)
             kl[:, j] -= loss
             kl_rough[:, j] -= rough
-            win_rate[:, j] -= _win_loss(part, n, size, n_prompts)
+            win_rate[:, j] -= tie_excess(part, best_of_n_table(n, size), n_prompts)
             if within:
-                kl_var[:, j] += kl_variance(part, n, size, n_prompts)
+                kl_var[:, j] += _kl_variance(part, n, size, n_prompts)
     tied = any(int(part.at.max()) > (2 if n >= 8 else 1) for n, part in joined.items())
     return PromptValues(base, gain, kl, kl_rough, win_rate, tied, variance, kl_var if within else None)
 
 
-def _win_loss(levels: Levels, n: int, size: int, n_prompts: int) -> Floats:
-    """What ties take from the win rate; at ``size = n``, one draw short, extrapolated from the sizes below.
-
-    The loss is smooth in N: the extrapolation of order 4 is off by its fourth difference, of order N^-4.
-    """
+def _gain_variance(centred: NDArray[np.floating[Any]], size: int) -> Floats:
+    n = centred.shape[1]
+    if size == 1:
+        return np.zeros(len(centred))
     if size < n:
-        return tie_excess(levels, n, size, n_prompts)
-    order = min(4, size - 1)
-    total = np.zeros(n_prompts)
-    for j in range(1, order + 1):
-        total -= (-1) ** j * comb(order, j) * tie_excess(levels, n, size - j, n_prompts)
-    return total
+        return gain_variance(centred, best_weights(n - 1, size))
+    return gain_variance(centred, best_weights(n - 1, n - 1), best_weights(n, n))
+
+
+def _kl_variance(levels: Levels, n: int, size: int, n_prompts: int) -> Floats:
+    def loss(total: int, size: int) -> Callable[[Ints, Ints], Floats]:
+        ratio = subset_ratio(total, size)
+        return lambda at, upto: ratio[upto] * level_loss(at, upto, size)[0]
+
+    if size == 1:
+        return np.zeros(n_prompts)
+    if size < n:
+        return kl_variance(levels, n, n_prompts, fewer=loss(n - 1, size))
+    return kl_variance(levels, n, n_prompts, fewer=loss(n - 1, n - 1), whole=loss(n, n))

@@ -2,65 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from klimit.policies.groups import Floats, Ints, Levels
-from klimit.policies.ties import level_loss
-from klimit.policies.ustat import best_weights, subset_ratio
 
 
-def gain_variance(centred: NDArray[np.floating[Any]], size: int) -> Floats:
-    """Within-prompt variance of the best-of-``size`` gain, one a prompt.
-
-    The jackknife variance of the U-statistic less the mean; at ``size = n``, where no subset is left, the
-    Efron-Stein bound with the best of the others in its place (conservative).
+def gain_variance(centred: NDArray[np.floating[Any]], fewer: Floats, whole: Floats | None = None) -> Floats:
+    """Within-prompt variance of the gain of a policy that weighs a prompt's sorted rewards, one a prompt.
 
     Args:
         centred: rewards less their prompt's mean, ascending, shape ``(p, n)``.
-        size: N, at most n.
+        fewer: the policy's weights for n - 1 rewards, shape ``(n - 1,)``: their jackknife is the variance.
+        whole: its weights for n, where those for n - 1 are of another policy (best-of-N at N = n): the
+            variance is then the Efron-Stein bound, conservative.
     """
     n = centred.shape[1]
-    if size == 1:
-        return np.zeros(len(centred))
-    kept = min(size, n - 1)
-    weights = best_weights(n - 1, kept)
     below = np.zeros(centred.shape)
-    np.cumsum(centred[:, :-1] * weights, axis=1, out=below[:, 1:])
+    np.cumsum(centred[:, :-1] * fewer, axis=1, out=below[:, 1:])
     above = np.zeros(centred.shape)
-    above[:, :-1] = np.cumsum((centred[:, 1:] * weights)[:, ::-1], axis=1)[:, ::-1]
+    above[:, :-1] = np.cumsum((centred[:, 1:] * fewer)[:, ::-1], axis=1)[:, ::-1]
     # Without completion i the mean moves to -r_i / (n - 1), the rewards being centred.
     without = below + above + centred / (n - 1)
-    if size < n:
+    if whole is None:
         spread = without - without.mean(axis=1, keepdims=True)
         return np.asarray((n - 1) / n * (spread**2).sum(axis=1))
-    whole = centred @ best_weights(n, size)
-    return np.asarray(((without - whole[:, None]) ** 2).sum(axis=1))
+    return np.asarray(((without - (centred @ whole)[:, None]) ** 2).sum(axis=1))
 
 
-def kl_variance(levels: Levels, n: int, size: int, n_prompts: int) -> Floats:
-    """Within-prompt variance of the estimated KL of best-of-``size``, one a prompt, by the same rule.
+def kl_variance(
+    levels: Levels,
+    n: int,
+    n_prompts: int,
+    *,
+    fewer: Callable[[Ints, Ints], Floats],
+    whole: Callable[[Ints, Ints], Floats] | None = None,
+) -> Floats:
+    """Within-prompt variance of an estimated KL that is a constant less a sum over tied levels, one a prompt.
 
     Args:
         levels: tied levels of prompts with ``n`` completions each.
         n: completions of each of these prompts.
-        size: N, at most n.
         n_prompts: length of the result; zero for the other prompts.
+        fewer: the loss of levels by their ``at`` and ``upto``, for n - 1 completions.
+        whole: the same for n completions, where ``fewer`` is of another policy; see :func:`gain_variance`.
     """
     variance = np.zeros(n_prompts)
-    if size == 1 or not len(levels.at):
+    if not len(levels.at):
         return variance
-    kept = min(size, n - 1)
-    ratio = subset_ratio(n - 1, kept)
-
     at, upto = levels.at, levels.upto
 
     def loss(at: Ints, upto: Ints, possible: NDArray[np.bool_]) -> Floats:
         out = np.zeros(len(at))
         at, upto = at[possible], upto[possible]
-        out[possible] = ratio[upto] * level_loss(at, upto, kept)[0]
+        out[possible] = fewer(at, upto)
         return out
 
     # A level's loss once a completion below it, at it, or above it is left out.
@@ -75,7 +73,7 @@ def kl_variance(levels: Levels, n: int, size: int, n_prompts: int) -> Floats:
 
     def preceding(x: Floats) -> Floats:
         before = np.cumsum(x) - x
-        return before - before[first][group]
+        return np.asarray(before - before[first][group])
 
     # Left out: one of the level's own, or one of the untied completions just above it, or below the first.
     above_it = total_below[group] - preceding(if_below) - if_below
@@ -91,11 +89,10 @@ def kl_variance(levels: Levels, n: int, size: int, n_prompts: int) -> Floats:
         sums = np.bincount(member, weights=times * x, minlength=len(tied))
         return np.asarray(sums, dtype=np.float64)
 
-    if size < n:
+    if whole is None:
         spread = total((losses - (total(losses) / n)[member]) ** 2)
         variance[tied] = (n - 1) / n * spread
     else:
-        fine = level_loss(at, upto, size)[0] * subset_ratio(n, size)[upto]
-        whole = np.bincount(group, weights=fine)
-        variance[tied] = total((losses - whole[member]) ** 2)
+        all_of_them = np.bincount(group, weights=whole(at, upto))
+        variance[tied] = total((losses - all_of_them[member]) ** 2)
     return variance

@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike
 from klimit.policies.assemble import assemble, warn_of_limits
 from klimit.policies.curve import PolicyCurve, Target
 from klimit.policies.efficiency import AverageLimit
-from klimit.policies.inputs import check_level, choose_sizes, resolve_limit, resolve_samples
+from klimit.policies.inputs import check_level, choose_sizes, resolve_limit
 from klimit.policies.ties import untied_kl
 from klimit.policies.values import best_of_n_values
+from klimit.samples import as_samples
 
 
 def best_of_n(
@@ -25,8 +26,9 @@ def best_of_n(
     target: Target = "population",
     limit: AverageLimit | None = None,
     efficiency: bool = True,
+    prompt: str | list[str] | None = None,
     where: str | None = None,
-    **options: Any,
+    lower_is_better: bool = False,
 ) -> PolicyCurve:
     """Gain, KL, win rate and efficiency of best-of-N, from the base policy's samples alone.
 
@@ -36,8 +38,8 @@ def best_of_n(
     (:mod:`klimit.policies.ties`); its interval carries the bias that is left. Prompts weigh the same.
 
     Args:
-        samples: :class:`~klimit.samples.container.Samples`, a 2-D array (prompts x completions), or anything
-            that :func:`klimit.read_samples` reads.
+        samples: completions drawn from the base policy, with rewards: :class:`~klimit.Samples`, a path, a
+            data frame, or a 2-D array ``(n_prompts, n_completions)``.
         n: one N or several; by default powers of two up to the smallest prompt's number of completions.
         reward: the reward column; needed where there are several.
         level: nominal cover of the intervals.
@@ -46,8 +48,9 @@ def best_of_n(
             "these-prompts": for the given prompts, were they sampled again.
         limit: the average-budget frontier of the same samples, for the efficiency; computed if not given.
         efficiency: False to leave the efficiency out (nan), and with it the limit.
-        where: a condition that chooses rows, for samples that are read.
-        options: further options of :func:`klimit.read_samples`.
+        prompt: columns that identify a prompt, when reading.
+        where: SQL condition that chooses rows, when reading.
+        lower_is_better: rewards are costs, when reading.
 
     Returns:
         The curve; its ``n`` are the values of N in the order given.
@@ -60,7 +63,7 @@ def best_of_n(
         KlimitWarning: one prompt, prompts with one completion, or constant rewards.
     """
     check_level(level, target)
-    data = resolve_samples(samples, reward=reward, where=where, **options)
+    data = as_samples(samples, reward=reward, prompt=prompt, where=where, lower_is_better=lower_is_better)
     name = data.reward_name(reward)
     sizes = choose_sizes(data, n)
     given = target == "these-prompts"
