@@ -54,7 +54,7 @@ def _open_pandas(frame: Any) -> Table:
     table = _register(frame, "pandas frame", names)
     for name in frame.columns:
         if frame[name].dtype == object:
-            kinds = {type(value).__name__ for value in frame[name] if value is not None and value == value}
+            kinds = {type(value).__name__ for value in frame[name][frame[name].notna()]}
             if len(kinds) > 1:
                 table.mixed[str(name)] = ", ".join(sorted(kinds))
     return table

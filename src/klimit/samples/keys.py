@@ -150,7 +150,7 @@ def _missing_key(table: Table, columns: Sequence[str], parts: Sequence[str]) -> 
         if len(positions):
             return (
                 f"{table.label}: {name!r} is missing (null or empty) in {len(positions):,} of "
-                f"{counted(len(missing), 'row')} ({table.locate(positions)}); every completion needs its prompt"
+                f"{counted(len(missing), 'row')} ({table.locate(positions)}); each row needs its prompt"
             )
     raise AssertionError("a key was missing and is not")
 
