@@ -208,6 +208,7 @@ def solve_increasing(function: Callable[[Array], tuple[Any, Any]], start: Array)
     """
     x = np.array(start, dtype=float)
     low, high = np.full(x.shape, -np.inf), np.full(x.shape, np.inf)
+    done = np.zeros(x.shape, dtype=bool)
     for _ in range(200):
         value, slope = function(x)
         low, high = np.where(value <= 0, x, low), np.where(value >= 0, x, high)
@@ -215,12 +216,13 @@ def solve_increasing(function: Callable[[Array], tuple[Any, Any]], start: Array)
             step = np.where(value == 0, 0.0, -value / slope)
         # a slope that says nothing still has a side
         step = np.where(np.isfinite(step), np.clip(step, -3.0, 3.0), np.where(value < 0, 3.0, -3.0))
+        close = np.abs(step) <= 1e-9 * (1.0 + np.abs(x))  # the next error is the square of this step
         new = x + step
         with np.errstate(invalid="ignore"):
-            new = np.where((new > low) & (new < high) | (step == 0), new, 0.5 * (low + high))
-        moved = np.abs(new - x)
-        x = new
-        if (moved <= 1e-9 * (1.0 + np.abs(x))).all():  # the step just taken squared that error
+            new = np.where(close | ((new > low) & (new < high)), new, 0.5 * (low + high))
+        x = np.where(done, x, new)
+        done |= close | (high - low <= 1e-14 * (1.0 + np.abs(x)))
+        if done.all():
             break
     return x
 

@@ -1,8 +1,9 @@
 """Distributions of rewards whose limit is known: one object draws samples and says the truth about them."""
 
 from klimit.testsystems.base import Curve, TestSystem
+from klimit.testsystems.binary import Bernoulli, BetaBernoulli
 from klimit.testsystems.continuous import BetaRewards, Exponential, Gaussian, GaussianMixture, Uniform
-from klimit.testsystems.discrete import Bernoulli, BetaBernoulli, Discrete, Tables
+from klimit.testsystems.discrete import Discrete, Tables
 from klimit.testsystems.registry import systems
 
 __all__ = [

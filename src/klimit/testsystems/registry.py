@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from klimit.testsystems.base import TestSystem
+from klimit.testsystems.binary import Bernoulli, BetaBernoulli
 from klimit.testsystems.continuous import BetaRewards, Exponential, Gaussian, GaussianMixture, Uniform
-from klimit.testsystems.discrete import Bernoulli, BetaBernoulli, Discrete
+from klimit.testsystems.discrete import Discrete
 
 
 def systems(
