@@ -137,7 +137,7 @@ class AverageBudget:
     def _within(self, u: Array) -> Array:
         """Sampling variance of each prompt's plug-in ``L(t)/t``, by the delta method: the mean is estimated too."""
         t = np.exp(u)
-        share = np.exp(self.statistics.squares @ self.grid.basis(u).T)  # sum w^2 / (sum w)^2
+        share = np.exp(np.log(self.statistics.share) @ self.grid.basis(u).T)  # sum w^2 / (sum w)^2
         plug_in = self.statistics.plug_in[0]
         gain = self._at(plug_in, u) + self._at(plug_in, u, derivative=1)  # L'(t) - L'(0)
         n = self.counts[:, None]

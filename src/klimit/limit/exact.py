@@ -288,23 +288,29 @@ def solve_frontier(
     """
     budgets, variance, top_kl, top_gain = np.broadcast_arrays(check_budget(kl), variance, top_kl, top_gain)
     inner = (budgets > 0) & (budgets < top_kl) & (variance > 0)
-    safe = np.where(inner, budgets, np.where(np.isfinite(top_kl) & (top_kl > 0), 0.5 * top_kl, 1.0))
-    spread = np.where(variance > 0, variance, 1.0)
+    atom = inner & np.isfinite(top_kl)
+    # an easy problem in the places where there is nothing to solve
+    budget, spread = np.where(inner, budgets, 1.0), np.where(inner, variance, 1.0)
+    room, unit = np.where(atom, top_kl, 2.0), np.where(atom, top_gain, 1.0)
 
-    def log_ratio(x: Array) -> tuple[Array, Array]:
-        t = np.exp(x)
+    def tilt(x: Array) -> Array:
+        # log t, or, where an atom is at the top, what turns into t itself once the tilt is large
+        return np.where(atom, np.logaddexp(0.0, x) / unit, np.exp(np.where(atom, 0.0, x)))
+
+    def distance(x: Array) -> tuple[Array, Array]:
+        # log KL, or the logit of KL / top KL: nearly straight lines in x, on which Newton's steps are good
+        t = tilt(x)
         c = along(t)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            value = np.log(c.kl / safe)
-            slope = t * t * c.variance / c.kl
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            speed = np.where(atom, 1.0 / (unit * (1.0 + np.exp(-x))), t) * t * c.variance
+            left = np.where(atom, np.maximum(room - c.kl, 0.0), 1.0)
+            value = np.log(c.kl / budget) - np.log(left / np.where(atom, room - budget, 1.0))
+            slope = speed * (1.0 / c.kl + np.where(atom, 1.0 / left, 0.0))
         return np.where(inner, value, 0.0), np.where(inner, slope, 1.0)
 
-    # the small-budget root, unless the tilt that saturates rare tops comes first
-    start = 0.5 * np.log(2.0 * safe / spread)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        cap = np.log(2.0 * (top_kl + 1.0) / top_gain)
-    start = np.where(np.isfinite(cap), np.minimum(start, cap), start)
-    t = np.exp(solve_increasing(log_ratio, start))
+    start = np.minimum(np.sqrt(2.0 * budget / spread), np.where(atom, (room + 1.0) / unit, np.inf))
+    scaled = start * unit
+    t = tilt(solve_increasing(distance, np.where(atom, scaled + np.log(-np.expm1(-scaled)), np.log(start))))
     gains = np.where(inner, (budgets + along(t).log_partition) / t, np.where(budgets > 0, top_gain, 0.0))
     with np.errstate(divide="ignore"):
         betas = np.where(inner, 1.0 / t, np.where((budgets > 0) | (top_kl <= 0), 0.0, np.inf))

@@ -5,7 +5,9 @@ For one prompt with ``n`` rewards and every ``t`` of the grid, the pass returns
 * ``plug_in``: ``log mean_i exp(t (r_i - rbar))``,
 * ``jackknife``: its leave-one-out jackknife,
 
-each for blocks of size ``n``, ``n/2`` and ``n/4`` (averaged over disjoint blocks of a random permutation). The leave-one-out sum needs one product over ``1 - w_i / S``.
+each for blocks of size ``n``, ``n/2`` and ``n/4`` (averaged over disjoint random blocks). The leave-one-out sum needs
+``sum_i log(1 - w_i / S)``: the largest weights enter exactly, the rest by its series to fourth order, whose error is
+below 3e-7.
 
 The grid of ``t`` is split linearly inside each octave, so that all the powers of ``exp(t r)`` come from one
 exponential a reward and multiplications: ``t = t0 * 2**o * (8 + j) / 8``.
@@ -26,6 +28,7 @@ from numpy.typing import NDArray
 STEPS = 8  # points of the t grid in each octave
 LEVELS = 3  # block sizes n, n/2, n/4
 MIN_COMPLETIONS = 4  # of a prompt, for a quarter not to be empty
+EXACT = 16  # weights of each quarter whose factors are multiplied out; the others enter by power sums
 _TINY = 1e-300
 _WORTH_THREADS = 20_000
 
@@ -40,13 +43,13 @@ class PromptStatistics:
         t: grid of inverse temperatures, ``(T,)``, in units of one over the reward.
         plug_in: ``(LEVELS, P, T)``.
         jackknife: ``(LEVELS, P, T)``.
-        squares: ``log sum_i w_i**2 - 2 log sum_i w_i``: minus the log of the effective sample size, ``(P, T)``.
+        share: ``sum_i w_i**2 / (sum_i w_i)**2``: one over the effective sample size, ``(P, T)``.
     """
 
     t: Array
     plug_in: Array
     jackknife: Array
-    squares: Array
+    share: Array
 
 
 def grid(t_low: float, octaves: int) -> Array:
@@ -64,14 +67,28 @@ def _splitmix(state: np.uint64) -> np.uint64:
 
 
 @numba.njit(cache=True, nogil=True)
-def shuffle(values: Array, n: int, key: np.uint64) -> None:
-    """Fisher and Yates, in place, with a stream of its own for each key."""
+def deal(
+    values: NDArray[Any], start: int, n: int, edges: NDArray[np.int64], key: np.uint64, out: Array
+) -> None:
+    """Deal ``n`` ascending values into the blocks between ``edges`` at random; each block ends up descending.
+
+    The labels of the blocks are shuffled (Fisher and Yates, a stream of its own for each key), not the values.
+    """
+    blocks = len(edges) - 1
+    labels = np.empty(n, dtype=np.uint8)
+    slots = edges[:-1].copy()
+    for b in range(blocks):
+        labels[edges[b] : edges[b + 1]] = b
     state = key
     for i in range(n - 1, 0, -1):
         state += np.uint64(0x9E3779B97F4A7C15)
         bits = _splitmix(state) >> np.uint64(32)
         j = np.int64((bits * np.uint64(i + 1)) >> np.uint64(32))
-        values[i], values[j] = values[j], values[i]
+        labels[i], labels[j] = labels[j], labels[i]
+    for i in range(n - 1, -1, -1):
+        b = labels[i]
+        out[slots[b]] = values[start + i]
+        slots[b] += 1
 
 
 @numba.njit(cache=True, nogil=True)
@@ -93,31 +110,54 @@ def fill_powers(base: Array, u: Array, w: Array, n: int, step: int) -> None:
         w[i] = base[i]
 
 
+# These take slices: an index counted from 0 is known not to be negative, without which the loops do not vectorise.
+
+
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _sum(w: Array, start: int, stop: int) -> float:
+def _sum(w: Array) -> float:
     total = 0.0
-    for i in range(start, stop):
+    for i in range(len(w)):
         total += w[i]
     return total
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _products(w: Array, start: int, stop: int, a: float, b: float, c: float) -> tuple[float, float, float]:
+def _square(w: Array) -> tuple[float, float]:
+    """Square in place; the sums of the squares and of the cubes."""
+    squares, cubes = 0.0, 0.0
+    for i in range(len(w)):
+        x = w[i] * w[i]
+        cubes += x * w[i]
+        squares += x
+        w[i] = x
+    return squares, cubes
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def add_and_square(w: Array) -> tuple[float, float]:
+    """The sum, and the sum of the squares, which take the weights' place."""
+    total, squares = 0.0, 0.0
+    for i in range(len(w)):
+        total += w[i]
+        w[i] *= w[i]
+        squares += w[i]
+    return total, squares
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _products(w: Array, a: float, b: float, c: float) -> tuple[float, float, float]:
     pa, pb, pc = 1.0, 1.0, 1.0
-    for i in range(start, stop):
+    for i in range(len(w)):
         pa *= 1.0 - w[i] * a
         pb *= 1.0 - w[i] * b
         pc *= 1.0 - w[i] * c
     return pa, pb, pc
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
-def _square(w: Array, n: int) -> float:
-    total = 0.0
-    for i in range(n):
-        w[i] *= w[i]
-        total += w[i]
-    return total
+@numba.njit(cache=True, nogil=True)
+def _series(a: float, r1: float, r2: float, r3: float, r4: float) -> float:
+    """``sum_i log(1 - a w_i)`` of small ``a w_i``, from their power sums."""
+    return -a * (r1 + a * (r2 / 2.0 + a * (r3 / 3.0 + a * r4 / 4.0)))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -139,74 +179,102 @@ def _pass(
     seed: np.uint64,
     plug_in: Array,
     jackknife: Array,
-    squares: Array,
+    share: Array,
 ) -> None:
     longest = 0
     for p in range(first, last):
         longest = max(longest, offsets[p + 1] - offsets[p])
-    z = np.empty(longest)
-    u = np.empty(longest)
-    base = np.empty(longest)
-    w = np.empty(longest)
-    sums = np.empty(4)
-    logs = np.empty(4)
+    z, u, base, w = np.empty(longest), np.empty(longest), np.empty(longest), np.empty(longest)
+    edges = np.empty(5, dtype=np.int64)
+    tops = np.empty(4, dtype=np.int64)
+    # Of each quarter and octave: the sum of the largest weights, the power sums of the rest, and what the largest
+    # leave of the products over 1 - w/S, for S of the whole, the half and the quarter.
+    large = np.zeros((4, octaves + 3))
+    rest = np.zeros((4, octaves + 3))
+    cubes = np.zeros((4, octaves + 3))
+    whole, half, quarter = np.empty((4, octaves)), np.empty((4, octaves)), np.empty((4, octaves))
+    sums, halves = np.empty(4), np.empty(2)
     for p in range(first, last):
         start = offsets[p]
         n = offsets[p + 1] - start
-        top = -np.inf
-        mean = 0.0
-        for i in range(n):
-            z[i] = values[start + i]
-            top = max(top, z[i])
-            mean += z[i]
-        mean /= n
-        shuffle(z, n, prompt_key(seed, p))
-        for i in range(n):
-            u[i] = np.exp((z[i] - top) * (t_low / STEPS))
-        q1, q2, q3 = n // 4, n // 2, (3 * n) // 4
-        edges = (0, q1, q2, q3, n)
         blocks = n >= MIN_COMPLETIONS
+        edges[0], edges[1], edges[2], edges[3], edges[4] = 0, n // 4, n // 2, (3 * n) // 4, n
+        deal(values, start, n, edges, prompt_key(seed, p), z)
+        top = np.float64(values[start + n - 1])
+        below = 0.0
+        for i in range(n):
+            z[i] -= top
+            below += z[i]
+        rise = -below / n  # of the largest reward over the mean
+        for i in range(n):
+            u[i] = np.exp(z[i] * (t_low / STEPS))
+        for b in range(4):
+            tops[b] = min(edges[b] + EXACT, edges[b + 1])
         for j in range(STEPS):
             fill_powers(base, u, w, n, j)
-            t_octave = t_low * (1.0 + j / STEPS)
+            for b in range(4):
+                large[b, 0] = _sum(w[edges[b] : tops[b]])
+                rest[b, 0] = _sum(w[tops[b] : edges[b + 1]])
+            for o in range(octaves + 2):
+                if o < octaves:
+                    total = 0.0
+                    for b in range(4):
+                        sums[b] = max(large[b, o] + rest[b, o], _TINY)
+                        total += sums[b]
+                    for b in range(4):
+                        pair = sums[0] + sums[1] if b < 2 else sums[2] + sums[3]
+                        whole[b, o], half[b, o], quarter[b, o] = _products(
+                            w[edges[b] : tops[b]], 1.0 / total, 1.0 / pair, 1.0 / sums[b]
+                        )
+                for b in range(4):
+                    large[b, o + 1], _ = _square(w[edges[b] : tops[b]])
+                    rest[b, o + 1], cubes[b, o] = _square(w[tops[b] : edges[b + 1]])
             for o in range(octaves):
                 k = o * STEPS + j
-                t = t_octave * 2.0**o
-                shift = t * (top - mean)
-                total = 0.0
+                shift = t_low * (1.0 + j / STEPS) * 2.0**o * rise
+                total, of_squares, product, added = 0.0, 0.0, 1.0, 0.0
                 for b in range(4):
-                    sums[b] = max(_sum(w, edges[b], edges[b + 1]), _TINY)
+                    sums[b] = max(large[b, o] + rest[b, o], _TINY)
                     total += sums[b]
-                first_half, second_half = sums[0] + sums[1], sums[2] + sums[3]
-                full, halves, quarters, quarter_logs = 1.0, 0.0, 0.0, 0.0
+                    of_squares += large[b, o + 1] + rest[b, o + 1]
+                    product *= whole[b, o]
                 for b in range(4):
-                    half = first_half if b < 2 else second_half
-                    pa, pb, pc = _products(w, edges[b], edges[b + 1], 1.0 / total, 1.0 / half, 1.0 / sums[b])
-                    full *= pa
-                    logs[b] = np.log(max(pb, _TINY))
-                    m = edges[b + 1] - edges[b]
-                    if blocks:
-                        quarter_logs += 0.25 * np.log(sums[b] / m)
-                        quarters += 0.25 * _jackknife(np.log(sums[b]), np.log(max(pc, _TINY)), m)
-                if blocks:
-                    plug_in[1, p, k] = (
-                        0.5 * np.log(first_half / q2) + 0.5 * np.log(second_half / (n - q2)) + shift
-                    )
-                    plug_in[2, p, k] = quarter_logs + shift
-                    halves = 0.5 * _jackknife(np.log(first_half), logs[0] + logs[1], q2)
-                    halves += 0.5 * _jackknife(np.log(second_half), logs[2] + logs[3], n - q2)
-                else:
-                    halves, quarters = np.nan, np.nan
-                    plug_in[1, p, k], plug_in[2, p, k] = np.nan, np.nan
+                    added += _series(1.0 / total, rest[b, o], rest[b, o + 1], cubes[b, o], rest[b, o + 2])
                 log_total = np.log(total)
                 plug_in[0, p, k] = log_total - np.log(n) + shift
+                share[p, k] = of_squares / (total * total)
                 if n > 1:
-                    jackknife[0, p, k] = _jackknife(log_total, np.log(max(full, _TINY)), n) + shift
+                    jackknife[0, p, k] = _jackknife(log_total, np.log(max(product, _TINY)) + added, n) + shift
                 else:
                     jackknife[0, p, k] = np.nan
-                jackknife[1, p, k] = halves + shift
-                jackknife[2, p, k] = quarters + shift
-                squares[p, k] = np.log(_square(w, n)) - 2.0 * log_total
+                if not blocks:
+                    plug_in[1, p, k], plug_in[2, p, k] = np.nan, np.nan
+                    jackknife[1, p, k], jackknife[2, p, k] = np.nan, np.nan
+                    continue
+                plug, jack = 0.0, 0.0
+                halves[0], halves[1] = sums[0] + sums[1], sums[2] + sums[3]
+                for h in range(2):
+                    m = edges[2 * h + 2] - edges[2 * h]
+                    left, right = 2 * h, 2 * h + 1
+                    a = 1.0 / halves[h]
+                    series = _series(a, rest[left, o], rest[left, o + 1], cubes[left, o], rest[left, o + 2])
+                    series += _series(
+                        a, rest[right, o], rest[right, o + 1], cubes[right, o], rest[right, o + 2]
+                    )
+                    log_sum = np.log(halves[h])
+                    plug += 0.5 * (log_sum - np.log(m))
+                    log_product = np.log(max(half[left, o] * half[right, o], _TINY)) + series
+                    jack += 0.5 * _jackknife(log_sum, log_product, m)
+                plug_in[1, p, k], jackknife[1, p, k] = plug + shift, jack + shift
+                plug, jack = 0.0, 0.0
+                for b in range(4):
+                    m = edges[b + 1] - edges[b]
+                    series = _series(1.0 / sums[b], rest[b, o], rest[b, o + 1], cubes[b, o], rest[b, o + 2])
+                    log_sum = np.log(sums[b])
+                    plug += 0.25 * (log_sum - np.log(m))
+                    log_product = np.log(max(quarter[b, o], _TINY)) + series
+                    jack += 0.25 * _jackknife(log_sum, log_product, m)
+                plug_in[2, p, k], jackknife[2, p, k] = plug + shift, jack + shift
 
 
 def in_chunks(
@@ -251,7 +319,7 @@ def prompt_statistics(
         t=t,
         plug_in=np.empty((LEVELS, n_prompts, len(t))),
         jackknife=np.empty((LEVELS, n_prompts, len(t))),
-        squares=np.empty((n_prompts, len(t))),
+        share=np.empty((n_prompts, len(t))),
     )
 
     def work(first: int, last: int) -> None:
@@ -265,7 +333,7 @@ def prompt_statistics(
             np.uint64(seed),
             out.plug_in,
             out.jackknife,
-            out.squares,
+            out.share,
         )
 
     in_chunks(work, offsets, threads=threads)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from klimit.limit.dual import Array
 from klimit.limit.estimator import noise_of_difference
-from klimit.limit.kernels import STEPS, fill_powers, grid, in_chunks, prompt_key, shuffle
+from klimit.limit.kernels import STEPS, add_and_square, deal, fill_powers, grid, in_chunks, prompt_key
 from klimit.limit.levels import MeanLevels, PromptLevels
 from klimit.limit.preparation import T_LOW, Rewards
 
@@ -87,13 +87,13 @@ def _pass(
             within[p, :] = 0.0
             beta[p, :] = 0.0
             continue
-        for i in range(n):
-            z[i] = (values[start + i] - means[p]) / scales[p]
-        shuffle(z, n, prompt_key(seed, p))
         for b in range(_EIGHTHS + 1):
             edges[b] = (b * n) // _EIGHTHS
+        deal(values, start, n, edges, prompt_key(seed, p), z)
+        for i in range(n):
+            z[i] = (z[i] - means[p]) / scales[p]
         for b in range(_EIGHTHS):
-            tops[_EIGHTHS - 1 + b] = z[edges[b] : edges[b + 1]].max()
+            tops[_EIGHTHS - 1 + b] = z[edges[b]]
         for node in range(_EIGHTHS - 2, -1, -1):
             tops[node] = max(tops[2 * node + 1], tops[2 * node + 2])
         top = tops[0]
@@ -105,12 +105,9 @@ def _pass(
                 k = o * STEPS + j
                 total = 0.0
                 for b in range(_EIGHTHS):
-                    part = 0.0
-                    for i in range(edges[b], edges[b + 1]):
-                        part += w[i]
-                        w[i] *= w[i]
-                        total += w[i]
+                    part, of_squares = add_and_square(w[edges[b] : edges[b + 1]])
                     sums[_EIGHTHS - 1 + b, k] = max(part, 1e-300)
+                    total += of_squares
                 squares[k] = total
                 for node in range(_EIGHTHS - 2, -1, -1):
                     sums[node, k] = sums[2 * node + 1, k] + sums[2 * node + 2, k]
