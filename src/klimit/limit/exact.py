@@ -306,9 +306,13 @@ def solve_frontier(
             left = np.where(atom, np.maximum(room - c.kl, 0.0), 1.0)
             value = np.log(c.kl / budget) - np.log(left / np.where(atom, room - budget, 1.0))
             slope = speed * (1.0 / c.kl + np.where(atom, 1.0 / left, 0.0))
-        return np.where(inner, value, 0.0), np.where(inner, slope, 1.0)
+        # as near as the rounding of t L' - L lets it come
+        reached = ~inner | (np.abs(c.kl - budget) <= 1e-15 * (budget + np.abs(t * c.gain)))
+        return np.where(reached, 0.0, value), np.where(inner, slope, 1.0)
 
-    start = np.minimum(np.sqrt(2.0 * budget / spread), np.where(atom, (room + 1.0) / unit, np.inf))
+    with np.errstate(over="ignore"):
+        small = np.sqrt(2.0 * budget / spread)
+    start = np.minimum(small, np.where(atom, (room + 1.0) / unit, np.inf))
     scaled = start * unit
     t = tilt(solve_increasing(distance, np.where(atom, scaled + np.log(-np.expm1(-scaled)), np.log(start))))
     gains = np.where(inner, (budgets + along(t).log_partition) / t, np.where(budgets > 0, top_gain, 0.0))

@@ -38,6 +38,18 @@ def binary_cumulants(p: Array, fail: Array, t: Array) -> Cumulants:
     return Cumulants(log_partition, np.sign(t) * gain, p * inverse * lost, kl)
 
 
+def _binary_averages(p: Array, fail: Array, weights: Array, t: Array) -> list[Array]:
+    """The same averaged over pass rates ``(B,)`` at tilts ``(n, 1)`` >= 1, where nothing cancels: few passes."""
+    size, decay = t[:, 0], np.exp(-t)
+    mean_factor = p + fail * decay
+    inverse = 1.0 / mean_factor
+    spread = weights * p * fail
+    gain = -np.expm1(-size) * (inverse @ spread)
+    variance = decay[:, 0] * ((inverse * inverse) @ spread)
+    log_partition = size * (weights @ fail) + np.log(mean_factor) @ weights
+    return [log_partition, gain, variance, size * gain - log_partition]
+
+
 @dataclass(frozen=True, eq=False)
 class Bernoulli(DiscreteSystem):
     """Rewards 0 and 1 with the same pass rate ``p`` for every prompt."""
@@ -68,17 +80,16 @@ class BetaBernoulli(DiscreteSystem):
     density does at 0 and 1; per-prompt limits have a kink at p = exp(-kl) and are split there.
     """
 
-    # averaged over p, L has no singularity near the real axis but at t = 0 +- 2 pi i
-    _scale_nodes: ClassVar[int] = 40
+    _singular_scales: ClassVar[bool] = False
 
     a: float = 0.3
     b: float = 2.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (0.01 <= self.a < np.inf and 0.01 <= self.b < np.inf):
+        if not (0.05 <= self.a < np.inf and 0.05 <= self.b < np.inf):
             raise InputError(
-                f"Beta pass rates: a={self.a!r}, b={self.b!r}; both must be finite and at least 0.01"
+                f"Beta pass rates: a={self.a!r}, b={self.b!r}; both must be finite and at least 0.05"
             )
 
     def _pass_rates(self, step: float) -> tuple[Array, Array, Array]:
@@ -104,7 +115,18 @@ class BetaBernoulli(DiscreteSystem):
 
     def _unit(self, t: Array) -> Cumulants:
         p, fail, weights = self._coarse
-        return Cumulants(*(c @ weights for c in binary_cumulants(p, fail, t[..., None])))
+        tilts = t.reshape(-1)
+        out = np.empty((4, tilts.size))
+        large = tilts >= 1.0
+        for rows in (np.flatnonzero(large), np.flatnonzero(~large)):
+            for block in np.array_split(rows, len(rows) // 64 + 1):  # blocks that stay in the cache
+                u = tilts[block, None]
+                out[:, block] = (
+                    _binary_averages(p, fail, weights, u)
+                    if u.size and large[block[0]]
+                    else [c @ weights for c in binary_cumulants(p, fail, u)]
+                )
+        return Cumulants(*out.reshape(4, *t.shape))
 
     @cached_property
     def _unit_moments(self) -> Moments:

@@ -49,8 +49,6 @@ class ContinuousSystem(TestSystem):
 class Gaussian(ContinuousSystem):
     """Standard normal rewards: L = t^2 / 2, limit sqrt(2 kl) (times the root mean square of the scales)."""
 
-    _scale_nodes: ClassVar[int] = 8
-
     def _unit(self, t: Array) -> Cumulants:
         half = 0.5 * t * t
         return Cumulants(half, t, np.ones_like(t), half)
@@ -80,7 +78,7 @@ class Uniform(ContinuousSystem):
     """Rewards uniform on (0, 1): L = log((e^t - 1) / t)."""
 
     def _unit(self, t: Array) -> Cumulants:
-        # log(sinh(t/2) / (t/2)) and its derivatives; a power series where they would cancel
+        # log(sinh(t/2) / (t/2)) and its derivatives; its power series where they would cancel
         a = np.abs(t)
         small = a < 1.0
         with np.errstate(over="ignore"):
@@ -89,12 +87,14 @@ class Uniform(ContinuousSystem):
             log_partition = 0.5 * u + np.log(em) - np.log(u)
             gain = 0.5 * (2.0 - em) / em - 1.0 / u
             variance = 1.0 / (u * u) - np.exp(-u) / (em * em)
+            kl = u * np.exp(-u) / em - 1.0 - np.log(em) + np.log(u)
         if small.any():
             series = _uniform_series(np.where(small, a, 0.0))
-            log_partition, gain, variance = (
-                np.where(small, s, f) for s, f in zip(series, (log_partition, gain, variance), strict=True)
+            plain = (log_partition, gain, variance, kl)
+            log_partition, gain, variance, kl = (
+                np.where(small, s, f) for s, f in zip(series, plain, strict=True)
             )
-        return Cumulants(log_partition, np.sign(t) * gain, variance, a * gain - log_partition)
+        return Cumulants(log_partition, np.sign(t) * gain, variance, kl)
 
     @cached_property
     def _unit_moments(self) -> Moments:
@@ -131,7 +131,7 @@ _BERNOULLI = (
 )
 
 
-def _uniform_series(t: Array) -> tuple[Array, Array, Array]:
+def _uniform_series(t: Array) -> tuple[Array, Array, Array, Array]:
     log_partition, gain, variance = np.zeros_like(t), np.zeros_like(t), np.zeros_like(t)
     factorial = 1.0
     for k, bernoulli in enumerate(_BERNOULLI, start=1):
@@ -141,7 +141,7 @@ def _uniform_series(t: Array) -> tuple[Array, Array, Array]:
         log_partition += c * t**m
         gain += c * m * t ** (m - 1)
         variance += c * m * (m - 1) * t ** (m - 2)
-    return log_partition, gain, variance
+    return log_partition, gain, variance, t * gain - log_partition
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,9 +240,9 @@ class BetaRewards(ContinuousSystem):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (0.01 <= self.a < np.inf and 0.01 <= self.b < np.inf):
+        if not (0.05 <= self.a < np.inf and 0.05 <= self.b < np.inf):
             raise InputError(
-                f"Beta rewards: a={self.a!r}, b={self.b!r}; both must be finite and at least 0.01"
+                f"Beta rewards: a={self.a!r}, b={self.b!r}; both must be finite and at least 0.05"
             )
 
     def _unit(self, t: Array) -> Cumulants:
@@ -283,7 +283,7 @@ class BetaRewards(ContinuousSystem):
 class GaussianMixture(ContinuousSystem):
     """A mixture of normals within every prompt."""
 
-    _scale_nodes: ClassVar[int] = 128
+    _singular_scales: ClassVar[bool] = True
 
     means: tuple[float, ...] = (0.0, 3.0)
     sds: tuple[float, ...] = (1.0, 0.5)

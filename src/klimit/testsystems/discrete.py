@@ -35,7 +35,7 @@ class Population:
 class DiscreteSystem(TestSystem):
     """A base law with levels."""
 
-    _scale_nodes: ClassVar[int] = 128
+    _singular_scales: ClassVar[bool] = True
 
     @cached_property
     @abstractmethod
