@@ -161,11 +161,17 @@ def _series(a: float, r1: float, r2: float, r3: float, r4: float) -> float:
 
 
 @numba.njit(cache=True, nogil=True)
-def _jackknife(log_sum: float, log_product: float, m: float) -> float:
+def _constants(m: float, out: Array) -> None:
+    """What :func:`_jackknife` and the plug-in need of a block of size ``m``."""
+    out[0] = np.log(m)
+    out[1] = (m - 1.0) * np.log(m - 1.0) - m * np.log(m) if m > 1.0 else 0.0
+    out[2] = (m - 1.0) / m
+
+
+@numba.njit(cache=True, nogil=True)
+def _jackknife(log_sum: float, log_product: float, constants: Array) -> float:
     """Leave-one-out jackknife of ``log(S / m)``, from ``log S`` and ``sum_i log(1 - w_i / S)``."""
-    if m < 2.0:
-        return log_sum
-    return log_sum - m * np.log(m) + (m - 1.0) * np.log(m - 1.0) - (m - 1.0) / m * log_product
+    return log_sum + constants[1] - constants[2] * log_product
 
 
 @numba.njit(cache=True, nogil=True)
@@ -194,6 +200,7 @@ def _pass(
     cubes = np.zeros((4, octaves + 3))
     whole, half, quarter = np.empty((4, octaves)), np.empty((4, octaves)), np.empty((4, octaves))
     sums, halves = np.empty(4), np.empty(2)
+    of_whole, of_half, of_quarter = np.empty(3), np.empty((2, 3)), np.empty((4, 3))
     for p in range(first, last):
         start = offsets[p]
         n = offsets[p + 1] - start
@@ -208,7 +215,11 @@ def _pass(
         rise = -below / n  # of the largest reward over the mean
         for i in range(n):
             u[i] = np.exp(z[i] * (t_low / STEPS))
+        _constants(n, of_whole)
+        for h in range(2):
+            _constants(edges[2 * h + 2] - edges[2 * h], of_half[h])
         for b in range(4):
+            _constants(edges[b + 1] - edges[b], of_quarter[b])
             tops[b] = min(edges[b] + EXACT, edges[b + 1])
         for j in range(STEPS):
             fill_powers(base, u, w, n, j)
@@ -241,10 +252,10 @@ def _pass(
                 for b in range(4):
                     added += _series(1.0 / total, rest[b, o], rest[b, o + 1], cubes[b, o], rest[b, o + 2])
                 log_total = np.log(total)
-                plug_in[0, p, k] = log_total - np.log(n) + shift
+                plug_in[0, p, k] = log_total - of_whole[0] + shift
                 share[p, k] = of_squares / (total * total)
                 if n > 1:
-                    jackknife[0, p, k] = _jackknife(log_total, np.log(max(product, _TINY)) + added, n) + shift
+                    jackknife[0, p, k] = _jackknife(log_total, np.log(max(product, _TINY)) + added, of_whole) + shift
                 else:
                     jackknife[0, p, k] = np.nan
                 if not blocks:
@@ -254,7 +265,6 @@ def _pass(
                 plug, jack = 0.0, 0.0
                 halves[0], halves[1] = sums[0] + sums[1], sums[2] + sums[3]
                 for h in range(2):
-                    m = edges[2 * h + 2] - edges[2 * h]
                     left, right = 2 * h, 2 * h + 1
                     a = 1.0 / halves[h]
                     series = _series(a, rest[left, o], rest[left, o + 1], cubes[left, o], rest[left, o + 2])
@@ -262,18 +272,17 @@ def _pass(
                         a, rest[right, o], rest[right, o + 1], cubes[right, o], rest[right, o + 2]
                     )
                     log_sum = np.log(halves[h])
-                    plug += 0.5 * (log_sum - np.log(m))
+                    plug += 0.5 * (log_sum - of_half[h, 0])
                     log_product = np.log(max(half[left, o] * half[right, o], _TINY)) + series
-                    jack += 0.5 * _jackknife(log_sum, log_product, m)
+                    jack += 0.5 * _jackknife(log_sum, log_product, of_half[h])
                 plug_in[1, p, k], jackknife[1, p, k] = plug + shift, jack + shift
                 plug, jack = 0.0, 0.0
                 for b in range(4):
-                    m = edges[b + 1] - edges[b]
                     series = _series(1.0 / sums[b], rest[b, o], rest[b, o + 1], cubes[b, o], rest[b, o + 2])
                     log_sum = np.log(sums[b])
-                    plug += 0.25 * (log_sum - np.log(m))
+                    plug += 0.25 * (log_sum - of_quarter[b, 0])
                     log_product = np.log(max(quarter[b, o], _TINY)) + series
-                    jack += 0.25 * _jackknife(log_sum, log_product, m)
+                    jack += 0.25 * _jackknife(log_sum, log_product, of_quarter[b])
                 plug_in[2, p, k], jackknife[2, p, k] = plug + shift, jack + shift
 
 
