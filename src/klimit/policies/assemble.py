@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from klimit.errors import KlimitWarning
 from klimit.policies.curve import PolicyCurve, Target
@@ -18,7 +20,7 @@ from klimit.samples.container import Samples
 
 def assemble(
     policy: str,
-    parameters: Mapping[str, Floats],
+    parameters: Mapping[str, NDArray[Any]],
     values: PromptValues,
     *,
     samples: Samples,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from klimit.policies.groups import Floats
 
@@ -58,7 +59,7 @@ class PolicyCurve:
     """
 
     policy: str
-    parameters: Mapping[str, Floats]
+    parameters: Mapping[str, NDArray[Any]]
     kl: Floats
     kl_low: Floats
     kl_high: Floats
@@ -79,17 +80,17 @@ class PolicyCurve:
     target: Target
 
     @property
-    def n(self) -> Floats:
+    def n(self) -> NDArray[Any]:
         """N, where the policy has one."""
         return self._parameter("n")
 
     @property
-    def mu(self) -> Floats:
+    def mu(self) -> NDArray[Any]:
         """The mean of N - 1 of best-of-Poisson."""
         return self._parameter("mu")
 
     @property
-    def beta(self) -> Floats:
+    def beta(self) -> NDArray[Any]:
         """The temperature of soft best-of-N and rejection sampling, in units of reward."""
         return self._parameter("beta")
 
@@ -103,7 +104,7 @@ class PolicyCurve:
     def __len__(self) -> int:
         return len(self.kl)
 
-    def _parameter(self, name: str) -> Floats:
+    def _parameter(self, name: str) -> NDArray[Any]:
         if name not in self.parameters:
             raise AttributeError(f"{self.policy} has no {name!r}; it has {', '.join(self.parameters)}")
         return np.asarray(self.parameters[name])

@@ -45,8 +45,8 @@ class AverageLimit(Protocol):
         """The limit at KLs of shape ``(k,)``, all above 0."""
         ...
 
-    def at(self, *, kl: float) -> Any:
-        """The point at a KL: ``gain_low``, ``gain_high`` are its interval, beyond the horizon its bracket."""
+    def at(self, *, kl: float | None = None, beta: float | None = None) -> Any:
+        """The point at a KL, or at a beta: a :class:`klimit.limit.result.Point`."""
         ...
 
 

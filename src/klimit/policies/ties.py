@@ -57,7 +57,7 @@ def jackknife(
     for d in range(order + 1):
         mean = np.zeros(at.shape)
         for j in range(d + 1):
-            chance = _choose(at, j) * _choose(total - at, d - j) / _choose(total, d)
+            chance = choose(at, j) * choose(total - at, d - j) / choose(total, d)
             mean += chance * plug_in(np.maximum(at - j, 0.0), total - d)
         means.append(mean)
 
@@ -81,7 +81,7 @@ def level_loss(at: Ints, upto: Ints, n: int) -> tuple[Floats, Floats]:
         chosen = np.flatnonzero(~whole & (order == k) & (at > 2))
         if len(chosen):
             fine[chosen], rough[chosen] = jackknife(
-                lambda a, m: _cubic(a, m) * tie_loss(np.maximum(a, 1.0) / m, n),
+                lambda a, m: cubic_ratio(a, m) * tie_loss(np.maximum(a, 1.0) / m, n),
                 at[chosen].astype(np.float64),
                 upto[chosen].astype(np.float64),
                 k,
@@ -89,7 +89,7 @@ def level_loss(at: Ints, upto: Ints, n: int) -> tuple[Floats, Floats]:
     return fine, rough
 
 
-def jackknife_order(total: Ints, n: int) -> Ints:
+def jackknife_order(total: Ints, n: float) -> Ints:
     """The order of correction for best-of-``n`` from ``total`` draws, 1 to 4 (0 below four draws).
 
     The least that keeps the worst bias, roughly 0.1 (n / total)^(k + 1) of the KL, near 1e-4 of it; no more
@@ -130,13 +130,14 @@ def kl_with_ties(levels: Levels, n: int, size: int, n_prompts: int) -> tuple[Flo
     return total(fine), total(rough)
 
 
-def _cubic(at: Floats, total: Floats) -> Floats:
+def cubic_ratio(at: Floats, total: Floats | float) -> Floats:
     """The unbiased estimate of a share's cube over the plug-in's; one where all completions share a level."""
     cube = at * (at - 1) * (at - 2) / np.maximum(at, 1.0) ** 3
     return np.where(at == total, 1.0, cube * total**3 / (total * (total - 1) * (total - 2)))
 
 
-def _choose(x: Floats, k: int) -> Floats:
+def choose(x: Floats, k: int) -> Floats:
+    """Binomial coefficients C(x, k), zero below k."""
     product = np.ones_like(x)
     for i in range(k):
         product = product * np.maximum(x - i, 0.0) / (i + 1)

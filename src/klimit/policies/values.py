@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,12 +66,7 @@ def best_of_n_values(
     for group in sorted_groups(values, offsets):
         if group.n not in weights:
             weights[group.n] = np.stack([best_weights(group.n, size) for size in sizes], axis=1)
-        # From the top, so that constant rewards gain exactly nothing.
-        top = group.rewards[:, -1:].astype(np.float64)
-        centred = group.rewards - top
-        mean = centred.mean(axis=1)
-        centred -= mean[:, None]
-        base[group.prompts] = top[:, 0] + mean
+        base[group.prompts], centred = group.centred()
         gain[group.prompts] = centred @ weights[group.n]
         if variance is not None:
             variance[group.prompts] = np.stack([_gain_variance(centred, size) for size in sizes], axis=1)
@@ -92,8 +87,14 @@ def best_of_n_values(
             win_rate[:, j] -= tie_excess(part, best_of_n_table(n, size), n_prompts)
             if within:
                 kl_var[:, j] += _kl_variance(part, n, size, n_prompts)
-    tied = any(int(part.at.max()) > (2 if n >= 8 else 1) for n, part in joined.items())
-    return PromptValues(base, gain, kl, kl_rough, win_rate, tied, variance, kl_var if within else None)
+    return PromptValues(
+        base, gain, kl, kl_rough, win_rate, ties_matter(joined), variance, kl_var if within else None
+    )
+
+
+def ties_matter(levels: Mapping[int, Levels]) -> bool:
+    """Whether the levels, by their prompts' numbers of completions, show more than a rare pair of equal floats."""
+    return any(int(part.at.max()) > (2 if n >= 8 else 1) for n, part in levels.items())
 
 
 def _gain_variance(centred: NDArray[np.floating[Any]], size: int) -> Floats:
