@@ -12,7 +12,7 @@ from klimit.errors import InputError
 from klimit.limit.exact import Array, Cumulants, expm1_minus, solve_frontier
 from klimit.testsystems.base import Moments
 from klimit.testsystems.discrete import DiscreteSystem, Population
-from klimit.testsystems.numerics import log1p_minus
+from klimit.testsystems.numerics import lattice, log1p_minus
 
 
 def binary_cumulants(p: Array, fail: Array, t: Array) -> Cumulants:
@@ -96,7 +96,7 @@ class BetaBernoulli(DiscreteSystem):
         """Pass rates, their complements and weights."""
         from scipy.special import betaln, expit
 
-        y = np.arange(-42.0 / min(self.a, 1.0), 42.0 / min(self.b, 1.0), step)
+        y = lattice(-42.0 / min(self.a, 1.0), 42.0 / min(self.b, 1.0), step)
         log_density = -self.a * np.logaddexp(0, -y) - self.b * np.logaddexp(0, y) - betaln(self.a, self.b)
         weights = step * np.exp(log_density)
         kept = weights > 1e-19 * weights.max()
@@ -149,17 +149,17 @@ class BetaBernoulli(DiscreteSystem):
         saturated = b / (a + b) * betainc(b + 1.0, a, -np.expm1(-kl))
         # the rest by tanh-sinh on (0, exp(-kl)): p = exp(-kl) / (1 + exp(-pi sinh z))
         step = 1.0 / 16.0
-        z = np.arange(-np.arcsinh(42.0 / (np.pi * min(a, 1.0))), np.arcsinh(42.0 / np.pi), step)
+        z = lattice(-np.arcsinh(42.0 / (np.pi * min(a, 1.0))), np.arcsinh(42.0 / np.pi), step)
         stretch = np.pi * np.sinh(z)
         log_rest = -np.logaddexp(0.0, stretch)
         log_p = -kl[..., None] - np.logaddexp(0.0, -stretch)
-        p = np.exp(log_p)
+        p = np.exp(np.maximum(log_p, -690.0))  # rarer passes do not move the average
         fail = -np.expm1(-kl)[..., None] + np.exp(log_rest - kl[..., None])
         gain, beta = solve_frontier(
             lambda t: binary_cumulants(p, fail, t),
             kl[..., None],
             variance=p * fail,
-            top_kl=-log_p,
+            top_kl=-np.log(p),
             top_gain=fail,
         )
         log_weight = a * log_p + (b - 1.0) * np.log(fail) + log_rest - betaln(a, b)

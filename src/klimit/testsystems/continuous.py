@@ -14,7 +14,7 @@ from klimit.errors import InputError
 from klimit.limit import exact
 from klimit.limit.exact import Array, Cumulants
 from klimit.testsystems.base import Curve, Moments, TestSystem
-from klimit.testsystems.numerics import log1p_minus, poisson_kl
+from klimit.testsystems.numerics import lattice, log1p_minus, poisson_kl
 from klimit.testsystems.selection import Grid, best_of, grid_gain, poisson, soft_density
 
 
@@ -68,7 +68,7 @@ class Gaussian(ContinuousSystem):
         from scipy.special import ndtr
 
         h = 0.04 * step
-        x = np.arange(-38.0, 38.0 + h, h)
+        x = lattice(-38.0, 38.0, h)
         density = np.exp(-0.5 * x * x) / np.sqrt(2 * np.pi)
         return Grid(x, np.full_like(x, h), h * density, ndtr(x), ndtr(-x))
 
@@ -111,7 +111,7 @@ class Uniform(ContinuousSystem):
         from scipy.special import expit
 
         h = 0.25 * step
-        y = np.arange(-45.0, 60.0, h)
+        y = lattice(-45.0, 60.0, h)
         f, s = expit(y), expit(-y)
         return Grid(f, h * f * s, h * f * s, f, s)
 
@@ -226,7 +226,7 @@ class Exponential(ContinuousSystem):
 
         # reward = log(1 + e^y), so that F(reward) is the logistic function of y
         h = 0.25 * step
-        y = np.arange(-45.0, 75.0, h)
+        y = lattice(-45.0, 75.0, h)
         f, s = expit(y), expit(-y)
         return Grid(np.logaddexp(0.0, y), h * f, h * f * s, f, s)
 
@@ -245,8 +245,13 @@ class BetaRewards(ContinuousSystem):
                 f"Beta rewards: a={self.a!r}, b={self.b!r}; both must be finite and at least 0.05"
             )
 
+    @cached_property
+    def _coarse_grid(self) -> Grid:
+        # the density, tilted or not, is never narrower in logit r than 1 / sqrt(max(a, b))
+        return self._nodes(min(0.25, 0.5 / np.sqrt(max(self.a, self.b))))
+
     def _unit(self, t: Array) -> Cumulants:
-        grid = self._fine_grid
+        grid = self._coarse_grid
         return exact.cumulants(grid.probability, grid.reward, t)
 
     @cached_property
@@ -264,19 +269,17 @@ class BetaRewards(ContinuousSystem):
         return rng.beta(self.a, self.b, size=(n_prompts, n_completions))
 
     def _grid(self, step: float) -> Grid:
+        # F^N is as steep as exp(-N exp(-b y)) in y = logit r
+        return self._nodes(0.25 * step / max(1.0, self.b))
+
+    def _nodes(self, step: float) -> Grid:
         from scipy.special import betainc, betaln, expit
 
-        h = 0.25 * step
-        y = np.arange(-40.0 / min(self.a, 1.0), 40.0 / min(self.b, 1.0) + 25.0, h)
+        y = lattice(-42.0 / min(self.a, 1.0), 42.0 / min(self.b, 1.0) + 25.0, step)
         r, rest = expit(y), expit(-y)
         log_density = -self.a * np.logaddexp(0, -y) - self.b * np.logaddexp(0, y) - betaln(self.a, self.b)
-        return Grid(
-            r,
-            h * r * rest,
-            h * np.exp(log_density),
-            betainc(self.a, self.b, r),
-            betainc(self.b, self.a, rest),
-        )
+        cdf, survival = betainc(self.a, self.b, r), betainc(self.b, self.a, rest)
+        return Grid(r, step * r * rest, step * np.exp(log_density), cdf, survival)
 
 
 @dataclass(frozen=True, eq=False)

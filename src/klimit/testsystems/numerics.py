@@ -7,6 +7,11 @@ import numpy as np
 from klimit.limit.exact import Array
 
 
+def lattice(low: float, high: float, step: float) -> Array:
+    """Whole multiples of ``step`` from ``low`` to ``high``, for the trapezoidal rule (whose step must be exact)."""
+    return np.asarray(step * np.arange(np.floor(low / step), np.ceil(high / step) + 1.0))
+
+
 def log1p_minus(x: Array) -> Array:
     """``log(1 + x) - x``, accurate for small ``x`` as well."""
     x = np.asarray(x, dtype=float)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from klimit.limit.exact import Array
+from klimit.testsystems.numerics import lattice
 
 
 class Selection(NamedTuple):
@@ -115,7 +116,7 @@ def soft_density(log_w: Array, p: Array, n: int) -> Array:
     occupied = p > 0
     top = np.where(occupied, log_w, -np.inf).max(axis=-1)
     bottom = np.where(occupied, log_w, np.inf).min(axis=-1)
-    v = np.arange(-top.max() - np.log(n) - 40.0, -bottom.min() + 4.5, step)
+    v = lattice(-top.max() - np.log(n) - 40.0, -bottom.min() + 4.5, step)
     out = np.empty_like(p)
     for b in range(p.shape[0]):
         exponent = log_w[b][:, None] + v[None, :]
