@@ -98,19 +98,25 @@ def assemble(
     )
 
 
-def warn_of_limits(samples: Samples, target: Target, *, constant: bool) -> None:
-    """Warn where the samples leave something unsaid: one prompt, one completion, constant rewards."""
-    counts = samples.counts
-    if samples.n_prompts == 1 and target == "population":
-        _warn("one prompt says nothing about others: no intervals; target='these-prompts' gives some")
-    if counts.min() == 1:
-        single = np.flatnonzero(counts == 1)
+def warn_of_limits(samples: Samples, target: Target, *, constant: bool, warned: bool) -> None:
+    """Warn where the samples leave something unsaid: one completion, one prompt, constant rewards.
+
+    Args:
+        samples: the samples.
+        target: what the intervals are about.
+        constant: whether rewards are constant within every prompt.
+        warned: whether a frontier of the same samples has warned of the last two already.
+    """
+    single = np.flatnonzero(samples.counts == 1)
+    if len(single):
         _warn(
-            f"{len(single)} of {samples.n_prompts} prompts have one completion (first: "
+            f"{len(single)} of {samples.n_prompts} prompts have one completion (first: prompt "
             f"{samples.prompt_ids[single[:1]].tolist()[0]!r}), so N can only be 1, the base policy"
         )
-    elif constant:
+    elif constant and not warned:
         _warn("rewards are the same within every prompt: no selection gains anything, as far as they show")
+    if samples.n_prompts == 1 and target == "population" and not warned:
+        _warn("one prompt says nothing about others: no intervals; target='these-prompts' gives some")
 
 
 def _warn(message: str) -> None:

@@ -68,7 +68,10 @@ def best_of_n(
     sizes = choose_sizes(data, n)
     given = target == "these-prompts"
     values = best_of_n_values(data.reward(name), data.offsets, sizes, within=given)
-    warn_of_limits(data, target, constant=max(sizes) > 1 and not values.gain.any())
+    frontier = resolve_limit(data, name, limit, wanted=efficiency, level=level, seed=seed, target=target)
+    warn_of_limits(
+        data, target, constant=max(sizes) > 1 and not values.gain.any(), warned=frontier is not None
+    )
     draws = np.array(sizes, dtype=np.float64)
     # The bias left is at most about a third of the last correction at N = n, and falls with N / n.
     share = draws / int(data.counts.min())
@@ -81,7 +84,7 @@ def best_of_n(
         kl_bound=np.array([untied_kl(size) for size in sizes]),
         kl_bias=share * np.abs((values.kl - values.kl_rough).mean(axis=0)),
         draws=draws,
-        limit=resolve_limit(data, name, limit, wanted=efficiency, level=level, seed=seed, target=target),
+        limit=frontier,
         level=level,
         target=target,
     )

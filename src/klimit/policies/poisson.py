@@ -77,7 +77,8 @@ def best_of_poisson(
     rates = _choose_rates(mu, smallest)
     policies = [rank_policy(rate) for rate in rates.tolist()]
     values = _values(data.reward(name), data.offsets, rates, policies, within=target == "these-prompts")
-    warn_of_limits(data, target, constant=not values.gain.any())
+    frontier = resolve_limit(data, name, limit, wanted=efficiency, level=level, seed=seed, target=target)
+    warn_of_limits(data, target, constant=not values.gain.any(), warned=frontier is not None)
     draws = 1 + rates
     return assemble(
         "best-of-poisson",
@@ -88,7 +89,7 @@ def best_of_poisson(
         kl_bound=np.array([policy.untied_kl() for policy in policies]),
         kl_bias=np.minimum(draws / smallest, 1.0) * np.abs((values.kl - values.kl_rough).mean(axis=0)),
         draws=draws,
-        limit=resolve_limit(data, name, limit, wanted=efficiency, level=level, seed=seed, target=target),
+        limit=frontier,
         level=level,
         target=target,
     )

@@ -129,9 +129,13 @@ def _scaled_ei(x: Floats) -> Floats:
     """exp(-x) Ei(x) for x >= 1, by its asymptotic series where Ei overflows or nearly so."""
     from scipy.special import expi
 
-    small = np.minimum(x, 50.0)
-    term, series = np.ones(x.shape), np.ones(x.shape)
-    for k in range(1, 40):
-        term = term * np.where(x > 50, k / x, 0.0)
+    out = np.empty(x.shape)
+    small = x <= 50
+    out[small] = np.exp(-x[small]) * expi(x[small])
+    large = x[~small]
+    term, series = np.ones(large.shape), np.ones(large.shape)
+    for k in range(1, 40 if len(large) else 1):
+        term = term * (k / large)
         series = series + term
-    return np.where(x > 50, series / x, np.exp(-small) * expi(small))
+    out[~small] = series / large
+    return out

@@ -75,7 +75,12 @@ def soft_best_of_n(
     sizes, betas = _pairs(choose_sizes(data, n), as_settings(beta, "beta", low=0, strict=True))
     _check_spread(data, data.reward(name), betas)
     values, kl_bias = _values(data.reward(name), data.offsets, sizes, betas, seed)
-    warn_of_limits(data, "population", constant=sizes.max() > 1 and not values.gain.any())
+    frontier = resolve_limit(
+        data, name, limit, wanted=efficiency, level=level, seed=seed, target="population"
+    )
+    warn_of_limits(
+        data, "population", constant=sizes.max() > 1 and not values.gain.any(), warned=frontier is not None
+    )
     return assemble(
         "soft-best-of-n",
         {"n": sizes, "beta": betas},
@@ -85,9 +90,7 @@ def soft_best_of_n(
         kl_bound=np.array([untied_kl(size) for size in sizes.tolist()]),
         kl_bias=kl_bias,
         draws=sizes.astype(np.float64),
-        limit=resolve_limit(
-            data, name, limit, wanted=efficiency, level=level, seed=seed, target="population"
-        ),
+        limit=frontier,
         level=level,
         target="population",
     )

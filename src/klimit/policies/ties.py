@@ -119,7 +119,7 @@ def kl_with_ties(levels: Levels, n: int, size: int, n_prompts: int) -> tuple[Flo
     key, place = np.unique(levels.upto[seen] * (n + 1) + levels.at[seen], return_inverse=True)
     upto, at = np.divmod(key, n + 1)
     fine, rough = level_loss(at, upto, size)
-    if n == 2:  # two equal draws cannot tell a tie from a constant: the bias may be all of it
+    if n < 4:  # nothing can be left out to correct the bias: it may be all of the estimate
         rough = np.zeros_like(rough)
     prompt, ratio = levels.prompt[seen], ratio[seen]
 

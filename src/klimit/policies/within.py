@@ -57,8 +57,9 @@ def kl_variance(
 
     def loss(at: Ints, upto: Ints, possible: NDArray[np.bool_]) -> Floats:
         out = np.zeros(len(at))
-        at, upto = at[possible], upto[possible]
-        out[possible] = fewer(at, upto)
+        key, place = np.unique(upto[possible] * (n + 1) + at[possible], return_inverse=True)
+        distinct_upto, distinct_at = np.divmod(key, n + 1)
+        out[possible] = fewer(distinct_at, distinct_upto)[place]
         return out
 
     # A level's loss once a completion below it, at it, or above it is left out.
