@@ -19,11 +19,11 @@ def one_line_errors(label: str) -> Iterator[None]:
 
     try:
         yield
-    except duckdb.InterruptException:
-        raise KeyboardInterrupt from None
     except duckdb.OutOfMemoryException as error:
         raise MemoryError(f"{label}: {one_line(error)}") from None
     except (duckdb.Error, RuntimeError) as error:
+        if "interrupted" in str(error):  # how DuckDB hands on Ctrl-C
+            raise KeyboardInterrupt from None
         raise InputError(f"{label}: {one_line(error)}") from None
 
 

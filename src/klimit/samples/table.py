@@ -161,10 +161,12 @@ def check_where(table: Table) -> None:
     if re.search(r"\b(random|uuid|uuidv4|uuidv7|gen_random_uuid|nextval)\s*\(", where, re.IGNORECASE):
         raise InputError(f"{said}: it must choose the same rows every time; draw at random before reading")
     try:
-        table.connection.execute(f"EXPLAIN SELECT * {table.rows}")
-        (kind,) = describe(table.connection, f"SELECT (\n{where}\n) FROM source").values()
-    except duckdb.Error as error:
-        raise InputError(f"{said}: {_where_problem(error, where, list(table.types))}") from None
+        with one_line_errors(said):
+            table.connection.execute(f"EXPLAIN SELECT * {table.rows}")
+            (kind,) = describe(table.connection, f"SELECT (\n{where}\n) FROM source").values()
+    except InputError as error:
+        problem = _where_problem(str(error).removeprefix(f"{said}: "), where, list(table.types))
+        raise InputError(f"{said}: {problem}") from None
     if kind != "BOOLEAN":
         raise InputError(
             f"{said}: it gives {kind}, not true or false; compare with something, as in \"policy = 'cot'\""
@@ -178,8 +180,7 @@ def check_where(table: Table) -> None:
         raise InputError(f"{said}: {one_line(error.__context__)}") from None
 
 
-def _where_problem(error: Exception, where: str, names: list[str]) -> str:
-    message = one_line(error)
+def _where_problem(message: str, where: str, names: list[str]) -> str:
     missing = re.search(r'column "(.+?)" (?:was )?not found', message)
     if missing:
         name = missing[1]
