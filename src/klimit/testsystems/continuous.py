@@ -15,12 +15,15 @@ from klimit.limit import exact
 from klimit.limit.exact import Array, Cumulants
 from klimit.testsystems.base import Curve, Moments, TestSystem
 from klimit.testsystems.numerics import lattice, log1p_minus, poisson_kl
-from klimit.testsystems.selection import Grid, best_of, grid_gain, poisson, soft_density
+from klimit.testsystems.selection import Grid, best_of, grid_gain, poisson, soft_curve
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ContinuousSystem(TestSystem):
     """A base law with a density."""
+
+    # the step, in units of beta, at which functions of exp(r / beta) are integrated accurately
+    _odds_step: ClassVar[float] = 1.0
 
     @abstractmethod
     def _grid(self, step: float) -> Grid:
@@ -39,15 +42,17 @@ class ContinuousSystem(TestSystem):
         return Curve(poisson_kl(mu), gain)
 
     def _unit_soft_best_of_n(self, n: int, beta: float) -> tuple[float, float]:
-        grid = self._grid(min(1.0, beta))
-        log_rho = soft_density(grid.reward[None, :] / beta, grid.probability[None, :], n)[0]
-        mass = grid.probability * np.exp(log_rho)
-        return float((mass * log_rho).sum()), float(((mass - grid.probability) * grid.reward).sum())
+        grid = self._grid(min(1.0, self._odds_step * beta))
+        centred = grid.reward - self._unit_moments.mean
+        kl, gain = soft_curve(grid.probability[None, :], centred[None, :], n, beta)
+        return float(kl[0]), float(gain[0])
 
 
 @dataclass(frozen=True, eq=False)
 class Gaussian(ContinuousSystem):
     """Standard normal rewards: L = t^2 / 2, limit sqrt(2 kl) (times the root mean square of the scales)."""
+
+    _odds_step: ClassVar[float] = 5.0
 
     def _unit(self, t: Array) -> Cumulants:
         half = 0.5 * t * t
@@ -76,6 +81,8 @@ class Gaussian(ContinuousSystem):
 @dataclass(frozen=True, eq=False)
 class Uniform(ContinuousSystem):
     """Rewards uniform on (0, 1): L = log((e^t - 1) / t)."""
+
+    _odds_step: ClassVar[float] = 4.0
 
     def _unit(self, t: Array) -> Cumulants:
         # log(sinh(t/2) / (t/2)) and its derivatives; its power series where they would cancel
@@ -235,6 +242,8 @@ class Exponential(ContinuousSystem):
 class BetaRewards(ContinuousSystem):
     """Rewards with a Beta(a, b) law on (0, 1)."""
 
+    _odds_step: ClassVar[float] = 4.0
+
     a: float = 2.0
     b: float = 5.0
 
@@ -285,6 +294,8 @@ class BetaRewards(ContinuousSystem):
 @dataclass(frozen=True, eq=False)
 class GaussianMixture(ContinuousSystem):
     """A mixture of normals within every prompt."""
+
+    _odds_step: ClassVar[float] = 2.0
 
     _singular_scales: ClassVar[bool] = True
 

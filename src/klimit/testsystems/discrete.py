@@ -14,7 +14,7 @@ from klimit.errors import InputError
 from klimit.limit import exact
 from klimit.limit.exact import Array, Cumulants
 from klimit.testsystems.base import Curve, Moments, TestSystem
-from klimit.testsystems.selection import Selection, best_of, merge_ties, poisson, soft_density, table_curve
+from klimit.testsystems.selection import Selection, best_of, merge_ties, poisson, soft_curve, table_curve
 
 
 class Population:
@@ -76,10 +76,8 @@ class DiscreteSystem(TestSystem):
 
     def _unit_soft_best_of_n(self, n: int, beta: float) -> tuple[float, float]:
         v = self._variants
-        log_rho = soft_density(v.d / beta, v.p, n)
-        mass = v.p * np.exp(log_rho)
-        kl = (mass * log_rho).sum(axis=-1)
-        return float(v.average(kl)), float(v.average(((mass - v.p) * v.d).sum(axis=-1)))
+        kl, gain = soft_curve(v.p, v.d, n, beta)
+        return float(v.average(kl)), float(v.average(gain))
 
 
 @dataclass(frozen=True, eq=False)

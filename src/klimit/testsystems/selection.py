@@ -106,26 +106,39 @@ def _next_level(p: Array, d: Array) -> Array:
     return out
 
 
-def soft_density(log_w: Array, p: Array, n: int) -> Array:
-    """Log density ratio of soft best-of-N to the base, on tables ``(B, K)`` with log odds ``log_w``.
+def soft_curve(p: Array, d: Array, n: int, beta: float) -> tuple[Array, Array]:
+    """KL and gain of soft best-of-N on tables ``(B, K)`` of centred rewards ``d``: shapes ``(B,)``.
 
-    rho(w) = n E[w / (w + W)], W the sum of n - 1 other draws' odds, is the integral over x > 0 of
-    n w exp(-w x) phi(x)^(n-1), phi(x) = E exp(-w x); trapezoidal in log x, where it converges exponentially.
+    The density ratio to the base is rho = n E[w / (w + W)], w = exp(r / beta) and W the sum of n - 1 other draws'
+    odds. It is the integral over x > 0 of n w exp(-w x) phi(x)^(n - 1), phi(x) = E exp(-w x): trapezoidal in
+    log x, where the rule converges exponentially.
     """
+    kl, gain = np.zeros(len(p)), np.zeros(len(p))
+    if n == 1:
+        return kl, gain
+    for b in range(len(p)):
+        kept = p[b] > 1e-32  # rho is at most n
+        q, reward = p[b][kept], d[b][kept]
+        log_rho = _soft_density(q, reward / beta, n)
+        rho = np.exp(log_rho)
+        log_rho = np.where(rho > 0, log_rho, 0.0)
+        # the terms added sum to zero and leave nothing negative
+        kl[b], gain[b] = (q * (rho * log_rho - rho + 1.0)).sum(), (q * (rho - 1.0) * reward).sum()
+    return kl, gain
+
+
+def _soft_density(p: Array, log_w: Array, n: int) -> Array:
     step = 0.25
-    occupied = p > 0
-    top = np.where(occupied, log_w, -np.inf).max(axis=-1)
-    bottom = np.where(occupied, log_w, np.inf).min(axis=-1)
-    v = lattice(-top.max() - np.log(n) - 40.0, -bottom.min() + 4.5, step)
+    v = lattice(-log_w.max() - np.log(n) - 40.0, -log_w.min() + 4.5, step)
+    log_phi = np.empty_like(v)
+    for block in np.array_split(np.arange(v.size), p.size * v.size // 500_000 + 1):
+        wx = np.exp(np.minimum(log_w[:, None] + v[block], 7.0))
+        lost = -(p @ np.expm1(-wx))  # 1 - phi, accurate for small x
+        with np.errstate(divide="ignore", invalid="ignore"):
+            log_phi[block] = np.where(lost < 0.5, np.log1p(-lost), np.log(p @ np.exp(-wx)))
     out = np.empty_like(p)
-    for b in range(p.shape[0]):
-        exponent = log_w[b][:, None] + v[None, :]
-        wx = np.exp(exponent)
-        # log phi through 1 - phi, exact for small x
-        lost = -(p[b][:, None] * np.expm1(-wx)).sum(axis=0)
-        with np.errstate(divide="ignore"):
-            log_phi = np.where(lost < 0.5, np.log1p(-lost), np.log((p[b][:, None] * np.exp(-wx)).sum(axis=0)))
-            integrand = exponent - wx + (n - 1) * log_phi if n > 1 else exponent - wx
-        peak = integrand.max(axis=1, keepdims=True)
-        out[b] = (peak[:, 0] + np.log(np.exp(integrand - peak).sum(axis=1) * step)) + np.log(n)
-    return out
+    for block in np.array_split(np.arange(p.size), p.size * v.size // 500_000 + 1):
+        exponent = np.minimum(log_w[block, None] + v, 7.0)
+        out[block] = np.exp(exponent - np.exp(exponent) + (n - 1) * log_phi).sum(axis=1)
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(n * step * out))
