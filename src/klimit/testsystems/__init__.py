@@ -2,7 +2,8 @@
 
 from klimit.testsystems.base import Curve, TestSystem
 from klimit.testsystems.binary import Bernoulli, BetaBernoulli
-from klimit.testsystems.continuous import BetaRewards, Exponential, Gaussian, GaussianMixture, Uniform
+from klimit.testsystems.continuous import Exponential, Gaussian, Uniform
+from klimit.testsystems.densities import BetaRewards, GaussianMixture
 from klimit.testsystems.discrete import Discrete, Tables
 from klimit.testsystems.registry import systems
 

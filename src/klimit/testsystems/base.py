@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from klimit.errors import InputError
-from klimit.limit.exact import Array, Cumulants, check_budget, solve_frontier
+from klimit.limit.roots import Array, Cumulants, check_budget, solve_frontier
 from klimit.samples.container import Samples
 
 Budget = Literal["average", "per-prompt"]
@@ -179,12 +179,19 @@ class TestSystem(ABC):
         return self._population(np.asarray(t, dtype=float))[derivative]
 
     def kl(self, beta: ArrayLike) -> Array:
-        """Average KL(pi_beta || pi0) of the tilted policies at a shared beta."""
-        return self._population(_tilt(beta)).kl
+        """Average KL(pi_beta || pi0) of the tilted policies at a shared beta; at 0, that of saturation."""
+        return self._tilted(beta)[0]
 
     def gain(self, beta: ArrayLike) -> Array:
-        """Gain of the tilted policies at a shared beta."""
-        return self._population(_tilt(beta)).gain
+        """Gain of the tilted policies at a shared beta; at 0, the largest reachable."""
+        return self._tilted(beta)[1]
+
+    def _tilted(self, beta: ArrayLike) -> Curve:
+        betas = np.asarray(beta, dtype=float)
+        if not (betas >= 0).all():
+            raise InputError(f"beta={beta!r}: must be >= 0")
+        c, top = self._population(1.0 / np.where(betas > 0, betas, 1.0)), self.saturation
+        return Curve(np.where(betas > 0, c.kl, top.kl), np.where(betas > 0, c.gain, top.gain))
 
     # Frontiers.
 
@@ -264,10 +271,3 @@ class TestSystem(ABC):
     def equal(self) -> Self:
         """The same system with all prompts alike in scale and location."""
         return replace(self, scale=None, location_sd=0.0)
-
-
-def _tilt(beta: ArrayLike) -> Array:
-    betas = np.asarray(beta, dtype=float)
-    if not (betas > 0).all():
-        raise InputError(f"beta={beta!r}: must be > 0")
-    return np.asarray(1.0 / betas)

@@ -9,7 +9,8 @@ from typing import ClassVar
 import numpy as np
 
 from klimit.errors import InputError
-from klimit.limit.exact import Array, Cumulants, expm1_minus, solve_frontier
+from klimit.limit.exact import expm1_minus
+from klimit.limit.roots import Array, Cumulants, solve_frontier
 from klimit.testsystems.base import Moments
 from klimit.testsystems.discrete import DiscreteSystem, Population
 from klimit.testsystems.numerics import lattice, log1p_minus

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from klimit.errors import InputError
 from klimit.limit import exact
-from klimit.limit.exact import Array, Cumulants
+from klimit.limit.roots import Array, Cumulants
 from klimit.testsystems.base import Curve, Moments, TestSystem
+from klimit.testsystems.numerics import categorical
 from klimit.testsystems.selection import Selection, best_of, merge_ties, poisson, soft_curve, table_curve
 
 
@@ -101,9 +102,8 @@ class Discrete(DiscreteSystem):
         return Population(p, np.asarray(self.levels, dtype=float)[None, :], np.ones(1))
 
     def _unit_draw(self, rng: np.random.Generator, n_prompts: int, n_completions: int) -> Array:
-        uniform = rng.random((n_prompts, n_completions))
-        cumulative = np.cumsum(self.probabilities)[:-1]
-        return np.asarray(self.levels, dtype=float)[np.searchsorted(cumulative, uniform, side="right")]
+        which = categorical(rng, np.asarray(self.probabilities, dtype=float), (n_prompts, n_completions))
+        return np.asarray(self.levels, dtype=float)[which]
 
 
 @dataclass(frozen=True, eq=False)

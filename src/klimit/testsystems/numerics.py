@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from klimit.limit.exact import Array
+from klimit.limit.roots import Array
 
 
 def lattice(low: float, high: float, step: float) -> Array:
     """Whole multiples of ``step`` from ``low`` to ``high``, for the trapezoidal rule (whose step must be exact)."""
     return np.asarray(step * np.arange(np.floor(low / step), np.ceil(high / step) + 1.0))
+
+
+def categorical(rng: np.random.Generator, probabilities: Array, shape: tuple[int, ...]) -> NDArray[np.intp]:
+    """Indices drawn with ``probabilities``."""
+    uniform = rng.random(shape)
+    cumulative = np.cumsum(probabilities)[:-1]
+    if len(cumulative) > 16:
+        return np.searchsorted(cumulative, uniform, side="right")
+    which = np.zeros(shape, dtype=np.intp)  # a few comparisons are faster than a search
+    for edge in cumulative:
+        which += uniform >= edge
+    return which
 
 
 def log1p_minus(x: Array) -> Array:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from klimit.testsystems.base import TestSystem
 from klimit.testsystems.binary import Bernoulli, BetaBernoulli
-from klimit.testsystems.continuous import BetaRewards, Exponential, Gaussian, GaussianMixture, Uniform
+from klimit.testsystems.continuous import Exponential, Gaussian, Uniform
+from klimit.testsystems.densities import BetaRewards, GaussianMixture
 from klimit.testsystems.discrete import Discrete
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from klimit.limit.exact import Array
+from klimit.limit.roots import Array
 from klimit.testsystems.numerics import lattice
 
 
