@@ -1,0 +1,1 @@
+"""What people and programs read: the report in words, its JSON, and the figure."""
