@@ -1,0 +1,43 @@
+"""The parser: which commands there are."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import klimit
+from klimit.cli.demo import demo
+from klimit.cli.frontier import frontier
+
+app = typer.Typer(
+    name="klimit",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback(invoke_without_command=True)
+def _klimit(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False,
+) -> None:
+    """How much reward any alignment method can buy for a given KL from the base model.
+
+    It needs samples of the base model with their rewards, and trains nothing.
+
+    \b
+    Examples:
+      klimit demo
+      klimit frontier samples.parquet
+      klimit frontier samples.csv --reward score --kl 0.5,1 --plot limit.png
+    """
+    if version:
+        print(f"klimit {klimit.__version__}")
+    elif context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+app.command()(frontier)
+app.command()(demo)

@@ -1,0 +1,195 @@
+"""``klimit frontier``: the limit and best-of-N, from a file of samples."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+
+import typer
+
+from klimit.cli.parsing import numbers, taken_down, whole_numbers
+from klimit.cli.progress import doing
+
+if TYPE_CHECKING:
+    from klimit.report.findings import Findings
+
+_STDOUT = "-"
+_FIGURES = (".png", ".svg", ".pdf")
+
+
+def frontier(
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE", help="Samples: Parquet, CSV or JSON lines; several, or globs."),
+    ],
+    reward: Annotated[str | None, typer.Option(metavar="COL", help="Reward column.")] = None,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COL", help="Column that tells prompts apart; repeat it for several."),
+    ] = None,
+    where: Annotated[
+        str | None, typer.Option(metavar="SQL", help="Condition that chooses rows: \"policy = 'cot'\".")
+    ] = None,
+    lower_is_better: Annotated[bool, typer.Option("--lower-is-better", help="Rewards are costs.")] = False,
+    reward_max: Annotated[
+        float | None, typer.Option(metavar="X", help="Largest reward there is, if known.")
+    ] = None,
+    budget: Annotated[
+        str, typer.Option(metavar="KIND", help="average (over prompts) or per-prompt.")
+    ] = "average",
+    target: Annotated[
+        str, typer.Option(metavar="WHOM", help="Intervals for the population of prompts, or these-prompts.")
+    ] = "population",
+    kl: Annotated[
+        str | None, typer.Option(metavar="K,K", help="KL budgets, nats per completion: 0.25,0.5,1.")
+    ] = None,
+    n: Annotated[str | None, typer.Option("--n", metavar="N,N", help="N of best-of-N: 4,16,64.")] = None,
+    level: Annotated[float, typer.Option(metavar="P", help="Cover of the intervals.")] = 0.95,
+    seed: Annotated[int, typer.Option(metavar="S", help="Of the random blocks of samples.")] = 0,
+    json: Annotated[
+        str | None, typer.Option("--json", metavar="PATH", help="Write all results as JSON; - for stdout.")
+    ] = None,
+    plot: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Draw the limit: .png, .svg or .pdf.")
+    ] = None,
+) -> None:
+    """Say how much reward any method can buy at each KL budget, and what best-of-N gets of it.
+
+    One row of FILE is a completion of the base model with its reward, or a prompt with a list of rewards.
+
+    \b
+    Examples:
+      klimit frontier samples.parquet
+      klimit frontier samples.csv --reward score --kl 0.5,1 --plot limit.png
+      klimit frontier 'runs/*.jsonl' --prompt task --where "model = 'base'" --json -
+    """
+    budgets = numbers(kl, "--kl", example="0.25,0.5,1")
+    sizes = whole_numbers(n, "--n", example="4,16,64")
+    check_outputs(json, plot, files)
+    options: dict[str, Any] = {
+        "reward": reward,
+        "prompt": prompt or None,
+        "where": where,
+        "lower_is_better": lower_is_better,
+        "reward_max": reward_max,
+        "budget": budget,
+        "target": target,
+        "kl": budgets,
+        "n": sizes,
+        "level": level,
+        "seed": seed,
+    }
+    findings = find(files, **options)
+    contents: dict[str, bytes] = {}
+    text = ""
+    if json is not None:
+        text = _json(findings, {"files": files, **options})
+        contents[json] = text.encode()
+    if plot is not None:
+        contents[plot] = _figure(findings, plot)
+    _deliver(findings, contents, text)
+
+
+def find(
+    files: Sequence[str],
+    *,
+    reward: str | None = None,
+    prompt: list[str] | None = None,
+    where: str | None = None,
+    lower_is_better: bool = False,
+    reward_max: float | None = None,
+    budget: str = "average",
+    target: str = "population",
+    kl: list[float] | None = None,
+    n: list[int] | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+    quiet: bool = False,
+) -> Findings:
+    """Read, estimate and choose what to report; see :func:`klimit.frontier` for the options.
+
+    Notes on what was read go to stderr, unless ``quiet``.
+    """
+    from klimit.limit.options import check_budgets, check_options
+
+    check_options(budget=budget, level=level, target=target, estimator="extrapolated", seed=seed)
+    if kl is not None:
+        check_budgets(kl)
+    kind = cast(Literal["average", "per-prompt"], budget)
+    whom = cast(Literal["population", "these-prompts"], target)
+    with doing(f"reading {files[0]}"):
+        from klimit.samples import as_samples
+
+        samples = as_samples(
+            list(files), reward=reward, prompt=prompt, where=where, lower_is_better=lower_is_better
+        )
+    for note in () if quiet else samples.notes:
+        print(f"klimit: {note}", file=sys.stderr)
+    with doing(f"estimating from {samples.n_completions:,} rewards"):
+        import klimit
+        from klimit.report.findings import gather
+
+        with taken_down() as said:
+            limit = klimit.frontier(
+                samples,
+                reward=reward,
+                budget=kind,
+                level=level,
+                seed=seed,
+                target=whom,
+                reward_max=reward_max,
+                kl=kl,
+            )
+        with taken_down() as said_of_best:
+            best = klimit.best_of_n(
+                samples,
+                reward=reward,
+                n=n,
+                level=level,
+                seed=seed,
+                target=whom,
+                limit=limit if kind == "average" else None,
+            )
+        # Both warn of the same limitations: the limit says it better.
+        return gather(limit, best, kl=kl, warnings=said or said_of_best)
+
+
+def check_outputs(json: str | None, plot: str | None, files: Sequence[str]) -> None:
+    """Refuse outputs that cannot be written, before the work."""
+    from klimit.errors import InputError
+    from klimit.report import files as output_files
+
+    if plot is not None and not plot.lower().endswith(_FIGURES):
+        raise InputError(f"--plot {plot}: the name must end in {', '.join(_FIGURES)}")
+    outputs = [path for path in (json, plot) if path is not None and path != _STDOUT]
+    output_files.check_outputs(outputs, inputs=files)
+
+
+def _json(findings: Findings, options: dict[str, Any]) -> str:
+    from klimit.report.payload import payload, to_json
+
+    return to_json(payload(findings, options=options))
+
+
+def _figure(findings: Findings, path: str) -> bytes:
+    from klimit.report.figure import draw, figure_bytes
+
+    with doing(f"drawing {path}"):
+        return figure_bytes(draw(findings), path)
+
+
+def _deliver(findings: Findings, contents: dict[str, bytes], json: str) -> None:
+    """Files first, so that a reader who leaves early does not cost them; stdout holds JSON or words, not both."""
+    from klimit.report.files import write_files
+    from klimit.report.text import report
+
+    paths = {path: content for path, content in contents.items() if path != _STDOUT}
+    write_files(paths)
+    for path in paths:
+        print(f"klimit: wrote {path}", file=sys.stderr)
+    if _STDOUT in contents:
+        print(report(findings), end="", file=sys.stderr)
+        print(json, end="")
+    else:
+        print(report(findings), end="")
