@@ -6,7 +6,8 @@
 Each repetition draws fresh prompts (with their own locations and, unless ``--equal``, scales) and completions, and
 asks :func:`klimit.frontier` for the limit at fixed budgets. Cover is counted over the budgets within that
 repetition's horizon, and averaged first over budgets, then over repetitions; its standard error is over
-repetitions. The other estimators are given the same statistics and the same budgets, in the first repetitions. One row a cell.
+repetitions. The other estimators are given
+the same statistics and the same budgets, in the first repetitions. One row a cell.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ BUDGETS = np.array(
 COMPLETIONS = (16, 32, 128, 512)
 PROMPTS = (50, 300, 3000)
 SCALES = (0.5, 1.5)
-COMPARED = 300  # repetitions in which the other estimators run too
+COMPARED = 200  # repetitions in which the other estimators run too
 SEED = 20261123  # fixed before the first run
 TABLE = Path(__file__).with_name("cover.csv")
 
@@ -47,6 +48,7 @@ class Cell:
 
     law: str
     scales: str
+    budget: str
     completions: int
     prompts: int
     repetitions: int
@@ -64,21 +66,23 @@ class Cell:
     extrapolated: float
 
 
-def one(law: str, equal: bool, completions: int, prompts: int, repetition: int, truth: np.ndarray) -> dict:
+def one(
+    law: str, equal: bool, budget: str, completions: int, prompts: int, repetition: int, truth: np.ndarray
+) -> dict:
     """One repetition: which budgets lie within the horizon, and whose intervals cover there."""
     system = systems(scale=None if equal else SCALES)[law]
     rng = np.random.default_rng([SEED, repetition, completions, prompts, sorted(systems()).index(law), equal])
     rewards = system.draw(rng, prompts, completions)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", KlimitWarning)
-        limit = frontier(rewards, kl=BUDGETS, seed=repetition)
+        limit = frontier(rewards, kl=BUDGETS, seed=repetition, budget=budget)
     inside = limit.horizon >= BUDGETS
     covered = (limit.gain_low <= truth) & (truth <= limit.gain_high)
     out = {"horizon": limit.horizon, "inside": inside, "shipped": covered, "width": np.zeros(0)}
     if not inside.any():
         return out
     out["width"] = ((limit.gain_high - limit.gain_low) / (2 * truth))[inside]
-    if repetition >= COMPARED:
+    if repetition >= COMPARED or budget != "average":
         return out
     kl, unit = BUDGETS[inside], limit.rewards.scale
     assert isinstance(limit.engine, AverageBudget)
@@ -95,11 +99,11 @@ def one(law: str, equal: bool, completions: int, prompts: int, repetition: int, 
     return out
 
 
-def cell(job: tuple[str, bool, int, int, int]) -> Cell:
+def cell(job: tuple[str, bool, str, int, int, int]) -> Cell:
     """All repetitions of a cell."""
-    law, equal, completions, prompts, repetitions = job
-    truth = systems(scale=None if equal else SCALES)[law].frontier(BUDGETS)
-    runs = [one(law, equal, completions, prompts, r, truth) for r in range(repetitions)]
+    law, equal, budget, completions, prompts, repetitions = job
+    truth = systems(scale=None if equal else SCALES)[law].frontier(BUDGETS, budget=budget)
+    runs = [one(law, equal, budget, completions, prompts, r, truth) for r in range(repetitions)]
     horizons = np.array([run["horizon"] for run in runs])
     seen = [run for run in runs if run["inside"].any()]
     each = np.array([run["shipped"][run["inside"]].mean() for run in seen])
@@ -114,6 +118,7 @@ def cell(job: tuple[str, bool, int, int, int]) -> Cell:
     return Cell(
         law=law,
         scales="equal" if equal else "0.5-1.5",
+        budget=budget,
         completions=completions,
         prompts=prompts,
         repetitions=repetitions,
@@ -143,17 +148,19 @@ def read(path: Path) -> dict[tuple, dict]:
 
 
 def key(row: dict) -> tuple:
-    return tuple(str(row[name]) for name in ("law", "scales", "completions", "prompts", "repetitions"))
+    return tuple(
+        str(row[name]) for name in ("law", "scales", "budget", "completions", "prompts", "repetitions")
+    )
 
 
-def jobs(options: argparse.Namespace) -> Iterator[tuple[str, bool, int, int, int]]:
+def jobs(options: argparse.Namespace) -> Iterator[tuple[str, bool, str, int, int, int]]:
     """The cells asked for, the cheap ones first."""
     kinds = [False, True] if options.equal == "both" else [options.equal == "only"]
     for prompts in options.prompts:
         for completions in options.n:
             for equal in kinds:
                 for law in options.laws:
-                    yield law, equal, completions, prompts, options.repetitions
+                    yield law, equal, options.budget, completions, prompts, options.repetitions
 
 
 def main() -> None:
@@ -167,6 +174,7 @@ def main() -> None:
     parser.add_argument(
         "--equal", choices=("no", "only", "both"), default="both", help="prompts of equal scales"
     )
+    parser.add_argument("--budget", choices=("average", "per-prompt"), default="average")
     parser.add_argument("--repetitions", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, default=TABLE)
@@ -175,8 +183,13 @@ def main() -> None:
     names = [field.name for field in fields(Cell)]
     todo = []
     for job in jobs(options):
-        law, equal, completions, prompts, repetitions = job
-        row = {"law": law, "scales": "equal" if equal else "0.5-1.5", "completions": completions}
+        law, equal, budget, completions, prompts, repetitions = job
+        row = {
+            "law": law,
+            "budget": budget,
+            "scales": "equal" if equal else "0.5-1.5",
+            "completions": completions,
+        }
         if key({**row, "prompts": prompts, "repetitions": repetitions}) not in done:
             todo.append(job)
     start = time.perf_counter()

@@ -37,11 +37,11 @@ class AverageBudget:
 
     @cached_property
     def _jackknife(self) -> Array:
-        return self.statistics.jackknife.mean(axis=1)
+        return np.asarray(self.statistics.jackknife.mean(axis=1))
 
     @cached_property
     def _plug_in(self) -> Array:
-        return self.statistics.plug_in.mean(axis=1)
+        return np.asarray(self.statistics.plug_in.mean(axis=1))
 
     @cached_property
     def _noise(self) -> Array:
@@ -142,4 +142,4 @@ class AverageBudget:
         gain = self._at(plug_in, u) + self._at(plug_in, u, derivative=1)  # L'(t) - L'(0)
         n = self.counts[:, None]
         variance = (share - 1 / n) / t**2 - 2 * gain / (t * n) + self.variances[:, None] / n
-        return np.maximum(variance, 0.0)
+        return np.asarray(np.maximum(variance, 0.0))

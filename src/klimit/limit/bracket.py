@@ -45,11 +45,9 @@ class Bracket:
         reached = np.searchsorted(self.steps_kl, kl, side="right")
         steps = np.concatenate([[0.0], self.steps_gain])
         low = np.maximum(self.low, steps[reached])
-        if np.isinf(self.slope):
-            high = np.full(len(kl), np.inf)
-        else:
-            high = self.high + self.slope * (kl - self.horizon)
-        high = np.minimum(high, self.cap)
+        # Without a horizon there is no tangent (its slope is infinite), only the cap.
+        tangent = self.high + self.slope * (kl - self.horizon)
+        high = np.minimum(tangent, self.cap)
         return np.minimum(low, high), high
 
 

@@ -43,11 +43,13 @@ def pareto_k(rewards: Rewards, t: float) -> Array:
         tail = int(np.ceil(min(0.2 * n, 3 * np.sqrt(n))))
         if n < _FEWEST_FOR_TAIL or len(np.unique(values[-tail:])) < _FEWEST_DISTINCT:
             continue
-        from arviz_stats.base import array_stats
+        import arviz_stats.base
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about large k, which is what is returned
-            _, k = array_stats.psislw(-t * (values - values[-1]))  # its convention: minus the log weights
+            _, k = arviz_stats.base.array_stats.psislw(
+                -t * (values - values[-1])
+            )  # its convention: minus the log weights
         out[prompt] = float(k)
     return out
 

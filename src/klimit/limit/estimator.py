@@ -152,10 +152,11 @@ class Inference:
             return np.asarray(influence.std(axis=0, ddof=1) / np.sqrt(n_prompts))
         within = levels.within().mean(axis=0)
         if n_prompts < 2:
-            return np.sqrt(within)
+            return np.asarray(np.sqrt(within))
         # A corrected estimate differs from its uncorrected base in noise within prompts only.
         between = np.maximum(base.var(axis=0, ddof=1) - within, 0.0)
-        return np.sqrt(np.maximum(influence.var(axis=0, ddof=1) - between, within) / n_prompts)
+        total = np.maximum(influence.var(axis=0, ddof=1) - between, within)
+        return np.asarray(np.sqrt(total / n_prompts))
 
     def quantile(self, n_prompts: int) -> float:
         """Two-sided quantile of Student's t over prompts, or of the normal law when the prompts are given."""

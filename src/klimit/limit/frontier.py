@@ -13,7 +13,7 @@ from klimit.limit.bracket import Bracket, best_of_n_steps
 from klimit.limit.dual import Array, Grid
 from klimit.limit.estimator import Estimator, Inference, Target
 from klimit.limit.horizon import horizon_and_reason
-from klimit.limit.kernels import MIN_COMPLETIONS, grid, prompt_statistics
+from klimit.limit.kernels import MIN_COMPLETIONS, deals_for, grid, prompt_statistics
 from klimit.limit.levels import Budget
 from klimit.limit.notes import warn_about
 from klimit.limit.options import BudgetName, check_budgets, check_options
@@ -76,22 +76,29 @@ def frontier(
     rewards = prepare(data, name)
     largest = _largest_reward(rewards, reward_max, name)
     inference = Inference(name=estimator, target=target, level=level)
-    engine = make_budget(rewards, budget=budget, estimator=estimator, seed=seed)
-    trusted, reason = horizon_and_reason(engine, rewards.counts)
-    result = Frontier(
-        samples=data,
-        reward_name=name,
-        rewards=rewards,
-        budget=budget,
-        engine=engine,
-        inference=inference,
-        horizon=trusted,
-        horizon_reason=reason,
-        reward_max=largest,
-        bracket=_bracket(rewards, engine, inference, trusted, largest),
-        seed=seed,
-        kl=_budgets(kl, rewards, trusted),
-    )
+
+    def build(kind: BudgetName, outer: Frontier | None) -> Frontier:
+        engine = make_budget(rewards, budget=kind, estimator=estimator, seed=seed)
+        trusted, reason = horizon_and_reason(engine, rewards.counts)
+        return Frontier(
+            samples=data,
+            reward_name=name,
+            rewards=rewards,
+            budget=kind,
+            engine=engine,
+            inference=inference,
+            horizon=trusted,
+            horizon_reason=reason,
+            reward_max=largest,
+            bracket=_bracket(rewards, engine, inference, trusted, largest),
+            outer=outer,
+            seed=seed,
+            kl=_budgets(kl, rewards, trusted),
+        )
+
+    # An average budget allows whatever a per-prompt budget allows, and more: it bounds the other's bracket.
+    average = build("average", None)
+    result = average if budget == "average" else build("per-prompt", average)
     warn_about(result)
     return result
 
@@ -112,6 +119,7 @@ def make_budget(rewards: Rewards, *, budget: str, estimator: Estimator, seed: in
         t_low=T_LOW / rewards.scale,
         octaves=octaves,
         seed=seed,
+        deals=deals_for(rewards.offsets),
     )
     return AverageBudget(
         statistics=statistics,

@@ -31,6 +31,7 @@ MIN_COMPLETIONS = 4  # of a prompt, for a quarter not to be empty
 EXACT = 16  # weights of each quarter whose factors are multiplied out; the others enter by power sums
 _TINY = 1e-300
 _WORTH_THREADS = 20_000
+_MOST_WORK, _MOST_DEALS, _PROMPT_WORK = 500_000, 16, 400
 
 Array = NDArray[np.float64]
 
@@ -255,7 +256,9 @@ def _pass(
                 plug_in[0, p, k] = log_total - of_whole[0] + shift
                 share[p, k] = of_squares / (total * total)
                 if n > 1:
-                    jackknife[0, p, k] = _jackknife(log_total, np.log(max(product, _TINY)) + added, of_whole) + shift
+                    jackknife[0, p, k] = (
+                        _jackknife(log_total, np.log(max(product, _TINY)) + added, of_whole) + shift
+                    )
                 else:
                     jackknife[0, p, k] = np.nan
                 if not blocks:
@@ -302,6 +305,19 @@ def in_chunks(
         list(pool.map(work, edges[:-1], edges[1:]))
 
 
+def deals_for(offsets: NDArray[np.int64]) -> int:
+    """How often to deal the samples into random blocks: small samples can afford to average the luck of it away."""
+    work = int(offsets[-1]) + _PROMPT_WORK * (
+        len(offsets) - 1
+    )  # a prompt costs as much as that many completions
+    return min(_MOST_DEALS, max(1, _MOST_WORK // work))
+
+
+def deal_seed(seed: int, deal: int) -> np.uint64:
+    """The seed of one deal."""
+    return np.uint64((seed + deal * 0xD1B54A32D192ED03) % 2**64)
+
+
 def prompt_statistics(
     values: NDArray[np.floating[Any]],
     offsets: NDArray[np.int64],
@@ -309,6 +325,7 @@ def prompt_statistics(
     t_low: float,
     octaves: int,
     seed: int,
+    deals: int = 1,
     threads: int | None = None,
 ) -> PromptStatistics:
     """Run the pass over every prompt; see the module for what it returns.
@@ -320,30 +337,32 @@ def prompt_statistics(
         t_low: the smallest ``t``, in units of one over the reward.
         octaves: how often the grid doubles.
         seed: of the random blocks.
+        deals: how many times to draw the blocks; their statistics are averaged.
         threads: worker threads; by default, one a core.
     """
-    n_prompts = len(offsets) - 1
-    t = grid(t_low, octaves)
-    out = PromptStatistics(
-        t=t,
-        plug_in=np.empty((LEVELS, n_prompts, len(t))),
-        jackknife=np.empty((LEVELS, n_prompts, len(t))),
-        share=np.empty((n_prompts, len(t))),
-    )
 
-    def work(first: int, last: int) -> None:
-        _pass(
-            values,
-            offsets,
-            first,
-            last,
-            t_low,
-            octaves,
-            np.uint64(seed),
-            out.plug_in,
-            out.jackknife,
-            out.share,
-        )
+    def once(deal: int) -> PromptStatistics:
+        out = _empty(grid(t_low, octaves), len(offsets) - 1)
+        key = deal_seed(seed, deal)
 
-    in_chunks(work, offsets, threads=threads)
+        def work(first: int, last: int) -> None:
+            _pass(values, offsets, first, last, t_low, octaves, key, out.plug_in, out.jackknife, out.share)
+
+        in_chunks(work, offsets, threads=threads)
+        return out
+
+    out = once(0)
+    for deal in range(1, deals):
+        again = once(deal)
+        out.plug_in[1:] += again.plug_in[1:]
+        out.jackknife[1:] += again.jackknife[1:]
+    out.plug_in[1:] /= deals
+    out.jackknife[1:] /= deals
     return out
+
+
+def _empty(t: Array, n_prompts: int) -> PromptStatistics:
+    shape = (n_prompts, len(t))
+    return PromptStatistics(
+        t=t, plug_in=np.empty((LEVELS, *shape)), jackknife=np.empty((LEVELS, *shape)), share=np.empty(shape)
+    )

@@ -17,7 +17,17 @@ from numpy.typing import NDArray
 
 from klimit.limit.dual import Array
 from klimit.limit.estimator import noise_of_difference
-from klimit.limit.kernels import STEPS, add_and_square, deal, fill_powers, grid, in_chunks, prompt_key
+from klimit.limit.kernels import (
+    STEPS,
+    add_and_square,
+    deal,
+    deal_seed,
+    deals_for,
+    fill_powers,
+    grid,
+    in_chunks,
+    prompt_key,
+)
 from klimit.limit.levels import MeanLevels, PromptLevels
 from klimit.limit.preparation import T_LOW, Rewards
 
@@ -83,7 +93,6 @@ def _pass(
     for p in range(first, last):
         start, n = offsets[p], offsets[p + 1] - offsets[p]
         if scales[p] == 0.0:
-            out[:, p, :] = 0.0
             within[p, :] = 0.0
             beta[p, :] = 0.0
             continue
@@ -169,24 +178,29 @@ class PerPromptBudget:
         scales = np.sqrt(rewards.variance * (rewards.counts - 1) / rewards.counts)
         t = grid(T_LOW, _OCTAVES)
 
-        def work(first: int, last: int) -> None:
-            _pass(
-                rewards.values,
-                rewards.offsets,
-                rewards.mean,
-                scales,
-                first,
-                last,
-                t,
-                _OCTAVES,
-                np.uint64(self.seed),
-                kl[order],
-                out,
-                within,
-                beta,
-            )
+        deals = deals_for(rewards.offsets)
+        for number in range(deals):
+            key = deal_seed(self.seed, number)
 
-        in_chunks(work, rewards.offsets)
+            def work(first: int, last: int, key: np.uint64 = key) -> None:
+                _pass(
+                    rewards.values,
+                    rewards.offsets,
+                    rewards.mean,
+                    scales,
+                    first,
+                    last,
+                    t,
+                    _OCTAVES,
+                    key,
+                    kl[order],
+                    out,
+                    within,
+                    beta,
+                )
+
+            in_chunks(work, rewards.offsets)
+        out /= deals
         back = np.argsort(order)
         unit = (scales / rewards.scale)[:, None]
         return out[..., back] * unit, within[:, back] * unit**2, beta[:, back] * unit

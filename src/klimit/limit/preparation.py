@@ -87,7 +87,8 @@ def prepare(samples: Samples, reward: str | None) -> Rewards:
         at_top[prompts] = (rewards == rewards[:, -1:]).sum(axis=1)
     constant = at_top == samples.counts
     moments[1:3, constant] = 0.0
-    return Rewards(ordered, samples.offsets, *moments, at_top=at_top)
+    mean, variance, third, top = moments
+    return Rewards(ordered, samples.offsets, mean, variance, third, top, at_top)
 
 
 def _place(

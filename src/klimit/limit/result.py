@@ -17,6 +17,7 @@ from klimit.limit.dual import Array
 from klimit.limit.estimator import Estimates, Inference
 from klimit.limit.levels import Budget
 from klimit.limit.options import check_budgets
+from klimit.limit.pieces import Pieces, pieces
 from klimit.limit.preparation import Rewards
 from klimit.limit.saturation import Saturation, saturation
 from klimit.samples.container import Samples
@@ -106,6 +107,7 @@ class Frontier:
         horizon_reason: which condition ends it, see :mod:`klimit.limit.horizon`.
         reward_max: largest reward there is, None if unknown.
         bracket: bounds beyond the horizon.
+        outer: the average-budget limit of the same samples, which bounds a per-prompt one from above.
         seed: of the random blocks.
         kl: budgets of the arrays, nats per completion, ``(K,)``.
     """
@@ -120,6 +122,7 @@ class Frontier:
     horizon_reason: str
     reward_max: float | None
     bracket: Bracket
+    outer: Frontier | None
     seed: int
     kl: Array
 
@@ -269,10 +272,8 @@ class Frontier:
 
         return table(self, beta=beta, kl=kl)
 
-    def pieces(self, beta: float) -> Any:
+    def pieces(self, beta: float) -> Pieces:
         """Both KL directions and the gain by three routes, of the tilted samples; see :mod:`klimit.limit.pieces`."""
-        from klimit.limit.pieces import pieces
-
         return pieces(self.rewards, beta)
 
     def to_frame(self) -> pd.DataFrame:
@@ -286,7 +287,8 @@ class Frontier:
         """Draw the limit with its band, horizon and bracket; see :func:`klimit.report.figure.plot_frontier`."""
         from klimit.report.figure import plot_frontier
 
-        return plot_frontier(self, ax=ax, **options)
+        drawn: Axes = plot_frontier(self, ax=ax, **options)
+        return drawn
 
     def _estimate(self, kl: Array) -> tuple[Estimates, Array]:
         """Estimates and prices within the horizon, in scaled rewards."""
@@ -317,6 +319,10 @@ class Frontier:
             beta[inside] = price * unit
         if not inside.all():
             low[~inside], high[~inside] = self.bracket.bounds(kl[~inside])
+            if self.outer is not None:
+                high[~inside] = np.minimum(
+                    high[~inside], np.maximum(self.outer._curve(kl[~inside])[2], low[~inside])
+                )
         return gain, low, high, beta
 
     def _at_beta(self, beta: float) -> Point:

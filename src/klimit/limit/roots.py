@@ -49,8 +49,9 @@ def solve_frontier(
     room, unit = np.where(atom, top_kl, 2.0), np.where(atom, top_gain, 1.0)
 
     def tilt(x: Array) -> Array:
-        # log t, or, where an atom is at the top, what turns into t itself once the tilt is large
-        return np.where(atom, np.logaddexp(0.0, x) / unit, np.exp(np.where(atom, 0.0, x)))
+        # log t, or, where an atom is at the top, what turns into t itself once the tilt is large; tilts beyond
+        # e^600 change no gain
+        return np.where(atom, np.logaddexp(0.0, x) / unit, np.exp(np.where(atom, 0.0, np.minimum(x, 600.0))))
 
     def distance(x: Array) -> tuple[Array, Array]:
         # log KL, or the logit of KL / top KL: nearly straight lines in x, on which Newton's steps are good
