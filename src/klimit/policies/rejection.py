@@ -34,8 +34,8 @@ def rejection_sampling(
 
     It draws from the base policy until one completion is accepted, with probability
     exp((r - reward_max) / beta), and answers with it: the tilted policy exactly, hence on the limit. A prompt
-    takes exp(reward_max / beta) / Z draws an answer on average, estimated with the bias of 1/Z corrected to
-    first order. KL and gain are the limit's at this beta.
+    takes exp(reward_max / beta) / Z draws an answer on average, estimated with the bias of 1/Z corrected
+    (jackknife). KL and gain are the limit's at this beta.
 
     Args:
         samples: as for :func:`klimit.best_of_n`.
@@ -66,7 +66,8 @@ def rejection_sampling(
     name = data.reward_name(reward)
     betas = as_settings(beta, "beta", low=0, strict=True)
     largest = _check_largest(data, data.reward(name), reward_max)
-    base, log_draws = _draws(data.reward(name), data.offsets, betas, largest)
+    with np.errstate(over="ignore"):  # a cost that overflows lies beyond any horizon
+        base, draws, bound = _draws(data.reward(name), data.offsets, betas, largest)
     frontier = resolve_limit(data, name, limit, wanted=True, level=level, seed=seed, target=target)
     assert frontier is not None
     points = [frontier.at(beta=float(b)) for b in betas]
@@ -74,19 +75,17 @@ def rejection_sampling(
     arrays = {field: np.array([getattr(point, field) for point in points]) for field in fields}
     on_limit = np.where(np.isfinite(arrays["gain"]), 1.0, np.nan)
     mean = float(base.mean())
-    with np.errstate(over="ignore"):
-        draws = np.where(np.isfinite(on_limit), np.exp(log_draws).mean(axis=0), np.nan)
     return PolicyCurve(
         policy="rejection-sampling",
         parameters={"beta": betas},
         **arrays,
-        kl_bound=log_draws.mean(axis=0),
+        kl_bound=bound.mean(axis=0),
         reward=mean + arrays["gain"],
         win_rate=np.full(len(betas), np.nan),
         efficiency=on_limit,
         efficiency_low=on_limit,
         efficiency_high=on_limit,
-        draws=draws,
+        draws=np.where(np.isfinite(on_limit), draws.mean(axis=0), np.nan),
         base_reward=mean,
         reward_name=name,
         n_prompts=data.n_prompts,
@@ -118,18 +117,22 @@ def _check_largest(samples: Samples, rewards: NDArray[np.floating[Any]], reward_
 
 def _draws(
     rewards: NDArray[np.floating[Any]], offsets: NDArray[np.integer[Any]], betas: Floats, largest: Floats
-) -> tuple[Floats, Floats]:
-    """Mean reward (n_prompts,) and logarithm of the expected draws (n_prompts, k) of each prompt."""
-    base = np.empty(len(offsets) - 1)
-    log_draws = np.empty((len(offsets) - 1, len(betas)))
+) -> tuple[Floats, Floats, Floats]:
+    """Mean reward (n_prompts,), expected draws (n_prompts, k) and a bound on the KL (n_prompts, k), by prompt."""
+    n_prompts, k = len(offsets) - 1, len(betas)
+    base, draws, bound = np.empty(n_prompts), np.empty((n_prompts, k)), np.empty((n_prompts, k))
     for group in sorted_groups(rewards, offsets):
-        top = group.rewards[:, -1].astype(np.float64)
+        n = group.n
         base[group.prompts], centred = group.centred()
+        above = largest[group.prompts] - group.rewards[:, -1]
         for j, beta in enumerate(betas):
-            weights = np.exp((centred - centred[:, -1:]) / beta)
-            z = weights.mean(axis=1)
-            # E[1/Z^] = (1 + var / (n Z^2)) / Z to first order; the factor below is at least 1/n.
-            excess = (weights**2).mean(axis=1) / z**2 - 1
-            gap = (largest[group.prompts] - top) / beta
-            log_draws[group.prompts, j] = np.maximum(gap - np.log(z) + np.log1p(-excess / group.n), 0.0)
-    return base, log_draws
+            weights = np.exp((centred - centred[:, -1:]) / beta)  # over exp(top / beta)
+            total = weights.sum(axis=1)
+            inverse = n / total
+            bound[group.prompts, j] = above / beta + np.log(inverse)
+            if n > 1:
+                # 1/Z^ is biased upwards; its jackknife, unlike a first-order factor, also where a few weigh most.
+                others = np.maximum(total[:, None] - weights, np.finfo(np.float64).tiny)
+                inverse = n * inverse - (n - 1) ** 2 * (1 / others).mean(axis=1)
+            draws[group.prompts, j] = np.exp(above / beta) * inverse
+    return base, draws, bound
