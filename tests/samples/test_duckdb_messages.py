@@ -1,9 +1,15 @@
-"""DuckDB's many lines become one about the user's file; its interruption stays Ctrl-C."""
+"""DuckDB's many lines become one about the user's file; Ctrl-C stops it."""
+
+import os
+import signal
+import threading
+import time
 
 import duckdb
 import pytest
 
 from klimit.errors import InputError
+from klimit.samples import read_samples
 from klimit.samples.messages import one_line, one_line_errors
 
 
@@ -30,9 +36,15 @@ def test_an_error_names_the_file():
         duckdb.execute("FROM z")
 
 
-def test_ctrl_c_is_no_bad_input():
-    with pytest.raises(KeyboardInterrupt), one_line_errors("a.csv"):
-        raise RuntimeError("Query interrupted")
+def test_ctrl_c_stops_a_long_read_at_once(tmp_path):
+    path = tmp_path / "a.parquet"
+    duckdb.execute(f"COPY (SELECT n AS prompt_id, 1.0 AS reward FROM range(2_000_000) t(n)) TO '{path}'")
+    slow = "md5(" * 30 + "CAST(prompt_id AS VARCHAR)" + ")" * 30  # half a minute, left alone
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        read_samples(path, where=f"{slow} <> 'x'")
+    assert time.monotonic() - begun < 5
 
 
 def test_a_lack_of_memory_is_no_bad_input():

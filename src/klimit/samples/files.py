@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from klimit.errors import InputError
 from klimit.samples.messages import broken_json_line, one_line_errors
 from klimit.samples.paths import PathLike, find_files
-from klimit.samples.table import Table, connect, describe, file_stamps, identifier, literal
+from klimit.samples.table import Table, connect, describe, file_stamps, identifier, literal, run
 
 if TYPE_CHECKING:
     import duckdb
@@ -110,8 +110,8 @@ def _no_case_twins(connection: duckdb.DuckDBPyConnection, file: Path, names: Seq
     doubtful = [name for name in names if re.sub(r"_\d+$", "", name).lower() in lower - {name.lower()}]
     if not doubtful:
         return
-    keys = connection.execute(
-        f"SELECT DISTINCT unnest(json_keys(json)) FROM read_json_objects({_path(file)})"
+    keys = run(
+        connection, f"SELECT DISTINCT unnest(json_keys(json)) FROM read_json_objects({_path(file)})"
     ).fetchall()
     true_names = {str(key[0]) for key in keys}
     for name in doubtful:
@@ -155,7 +155,7 @@ def _csv_types(
     counts = [0] * len(tests)
     for i, file in enumerate(files):
         with one_line_errors(str(file)):
-            (row,) = connection.execute(f"SELECT {', '.join(tests)} FROM source_{i}").fetchall()
+            (row,) = run(connection, f"SELECT {', '.join(tests)} FROM source_{i}").fetchall()
             counts = [total + int(n) for total, n in zip(counts, row, strict=True)]
     types = {}
     for i, name in enumerate(names):

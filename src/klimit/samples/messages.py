@@ -14,7 +14,7 @@ from klimit.errors import InputError
 
 @contextmanager
 def one_line_errors(label: str) -> Iterator[None]:
-    """Turn DuckDB's errors into :class:`InputError`, and its interruption into Ctrl-C's own exception."""
+    """Turn DuckDB's errors into :class:`InputError`, save for a lack of memory."""
     import duckdb
 
     try:
@@ -22,8 +22,6 @@ def one_line_errors(label: str) -> Iterator[None]:
     except duckdb.OutOfMemoryException as error:
         raise MemoryError(f"{label}: {one_line(error)}") from None
     except (duckdb.Error, RuntimeError) as error:
-        if "interrupted" in str(error):  # how DuckDB hands on Ctrl-C
-            raise KeyboardInterrupt from None
         raise InputError(f"{label}: {one_line(error)}") from None
 
 

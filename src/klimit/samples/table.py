@@ -59,13 +59,13 @@ class Table:
     def query(self, select: str) -> list[tuple[Any, ...]]:
         """Rows of an SQL query, as Python values."""
         with one_line_errors(self.label):
-            return self.connection.execute(select).fetchall()
+            return run(self.connection, select).fetchall()
 
     def columns(self, expressions: Sequence[str], *, rows: str | None = None) -> list[NDArray[Any]]:
         """One array for each SQL expression, in row order; missing numbers are NaN, missing objects None."""
         listed = ", ".join(f"{expression} AS c{i}" for i, expression in enumerate(expressions))
         with one_line_errors(self.label):
-            found = self.connection.execute(f"SELECT {listed} {rows or self.rows}").fetchnumpy()
+            found = run(self.connection, f"SELECT {listed} {rows or self.rows}").fetchnumpy()
         return [_unmasked(found[f"c{i}"]) for i in range(len(expressions))]
 
     def locate(self, positions: NDArray[np.integer[Any]] | Sequence[int], most: int = 3) -> str:
@@ -119,9 +119,26 @@ def connect() -> duckdb.DuckDBPyConnection:
     return connection
 
 
+def run(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.DuckDBPyConnection:
+    """Run a query such that Ctrl-C stops it at once.
+
+    DuckDB notices a signal only when a query is over, but heeds ``interrupt``; so the query has a thread of its
+    own and this one waits.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as thread:
+        running = thread.submit(connection.execute, query)
+        try:
+            return running.result()
+        except KeyboardInterrupt:
+            connection.interrupt()
+            raise
+
+
 def describe(connection: duckdb.DuckDBPyConnection, query: str) -> dict[str, str]:
     """Name and type of every column that a query gives."""
-    return {str(row[0]): str(row[1]) for row in connection.execute(f"DESCRIBE {query}").fetchall()}
+    return {str(row[0]): str(row[1]) for row in run(connection, f"DESCRIBE {query}").fetchall()}
 
 
 def file_stamps(files: Sequence[Path]) -> tuple[tuple[int, int], ...]:
@@ -173,7 +190,7 @@ def check_where(table: Table) -> None:
         )
     try:
         with one_line_errors(table.label):
-            table.connection.execute(f"SELECT count(*) {table.rows}").fetchall()
+            run(table.connection, f"SELECT count(*) {table.rows}")
     except InputError as error:
         if not isinstance(error.__context__, duckdb.DataError):
             raise
