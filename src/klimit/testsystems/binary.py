@@ -147,20 +147,24 @@ class BetaBernoulli(DiscreteSystem):
 
         # pass rates above exp(-kl) reach a reward of 1: the integral of 1 - p over them
         a, b = self.a, self.b
-        saturated = b / (a + b) * betainc(b + 1.0, a, -np.expm1(-kl))
+        above = np.where(
+            kl < 0.7, betainc(b + 1.0, a, -np.expm1(-kl)), 1.0 - betainc(a, b + 1.0, np.exp(-kl))
+        )
+        saturated = b / (a + b) * above
         # the rest by tanh-sinh on (0, exp(-kl)): p = exp(-kl) / (1 + exp(-pi sinh z))
         step = 1.0 / 16.0
         z = lattice(-np.arcsinh(42.0 / (np.pi * min(a, 1.0))), np.arcsinh(42.0 / np.pi), step)
         stretch = np.pi * np.sinh(z)
         log_rest = -np.logaddexp(0.0, stretch)
         log_p = -kl[..., None] - np.logaddexp(0.0, -stretch)
-        p = np.exp(np.maximum(log_p, -690.0))  # rarer passes do not move the average
+        rarity = np.minimum(-log_p, 690.0)  # rarer passes do not move the average
+        p = np.exp(-rarity)
         fail = -np.expm1(-kl)[..., None] + np.exp(log_rest - kl[..., None])
         gain, beta = solve_frontier(
             lambda t: binary_cumulants(p, fail, t),
             kl[..., None],
             variance=p * fail,
-            top_kl=-np.log(p),
+            top_kl=rarity,
             top_gain=fail,
         )
         log_weight = a * log_p + (b - 1.0) * np.log(fail) + log_rest - betaln(a, b)

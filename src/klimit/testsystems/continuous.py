@@ -173,9 +173,9 @@ class Exponential(ContinuousSystem):
     def _along(self, t: Array, slack: Array) -> Cumulants:
         """Averages over scales at tilt ``t``, given the ``slack`` 1 - high t to full accuracy."""
         low, high = self._scale_range
-        plain = super()._population(np.where(high * t < 0.5, t, 0.0))
         if low == high:
             return super()._population(t)
+        plain = super()._population(np.where(high * t < 0.5, t, 0.0))
         # closed forms near the endpoint, where the quadrature over scales is slow
         near = high * t >= 0.5
         u = np.where(near, t, 0.5 / high)
@@ -200,18 +200,18 @@ class Exponential(ContinuousSystem):
         inner = budgets > 0
         safe = np.where(inner, np.where(np.isfinite(budgets), budgets, 1.0), 1.0)
 
+        def tilt(x: Array) -> tuple[Array, Array]:
+            # t = sigmoid(x) / high and its slack 1 - high t, which keeps its accuracy however small
+            rise = np.exp(np.minimum(x, 700.0))
+            return rise / (1.0 + rise) / high, 1.0 / (1.0 + rise)
+
         def log_ratio(x: Array) -> tuple[Array, Array]:
-            # t = sigmoid(x) / high, so that the distance to the endpoint keeps its accuracy
-            slack = 1.0 / (1.0 + np.exp(x))
-            t = (1.0 - slack) / high
-            t = np.where(x < 0, np.exp(x) / (1.0 + np.exp(x)) / high, t)
+            t, slack = tilt(x)
             c = self._along(t, slack)
             return np.log(c.kl / safe), t * c.variance * t * slack / c.kl
 
         start = np.log(high) + 0.5 * np.log(2.0 * safe / self.variance)
-        x = solve_increasing(log_ratio, start)
-        slack = 1.0 / (1.0 + np.exp(x))
-        t = np.where(x < 0, np.exp(x) * slack, 1.0 - slack) / high
+        t, slack = tilt(solve_increasing(log_ratio, start))
         gains = np.where(inner, (budgets + self._along(t, slack).log_partition) / t, 0.0)
         return gains, np.where(inner, np.where(np.isfinite(budgets), 1.0 / t, high), np.inf)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from klimit.errors import InputError
 from klimit.limit import exact
 from klimit.limit.roots import Array, Cumulants
+from klimit.samples.container import Samples
 from klimit.testsystems.base import Curve, Moments, TestSystem
 from klimit.testsystems.numerics import categorical
 from klimit.testsystems.selection import Selection, best_of, merge_ties, poisson, soft_curve, table_curve
@@ -121,30 +122,46 @@ class Tables(DiscreteSystem):
 
     @cached_property
     def _variants(self) -> Population:
-        p, r = exact.check_tables(self.probabilities, self.rewards)
+        p, r = self._table
         return Population(p, r, np.full(len(p), 1.0 / len(p)))
 
     def _unit_draw(self, rng: np.random.Generator, n_prompts: int, n_completions: int) -> Array:
-        return self._draw_rows(rng, rng.integers(len(self.probabilities), size=n_prompts), n_completions)
+        rows = rng.integers(len(self._table[0]), size=n_prompts)
+        return self._table[1][rows[:, None], self._draw_outputs(rng, rows, n_completions)]
 
-    def _draw_rows(self, rng: np.random.Generator, rows: NDArray[np.int64], n_completions: int) -> Array:
-        p, r = np.asarray(self.probabilities, dtype=float), np.asarray(self.rewards, dtype=float)
+    @cached_property
+    def _table(self) -> tuple[Array, Array]:
+        return exact.check_tables(self.probabilities, self.rewards)
+
+    def _draw_outputs(
+        self, rng: np.random.Generator, rows: NDArray[np.int64], n_completions: int
+    ) -> NDArray[np.int64]:
+        """Outputs drawn for the prompts ``rows``, as columns of the tables."""
         uniform = rng.random((len(rows), n_completions))
-        cumulative = np.cumsum(p, axis=1)[:, :-1]
-        out = np.empty_like(uniform)
+        cumulative = np.cumsum(self._table[0], axis=1)[:, :-1]
+        which = np.empty(uniform.shape, dtype=np.int64)
         for i, row in enumerate(rows):
-            out[i] = r[row, np.searchsorted(cumulative[row], uniform[i], side="right")]
-        return out
+            which[i] = np.searchsorted(cumulative[row], uniform[i], side="right")
+        return which
 
-    def draw_these(self, rng: np.random.Generator, n_completions: int) -> Array:
-        """Rewards of the given prompts, each once and in order: shape ``(P, n_completions)``.
+    def sample_these(self, n_completions: int, *, seed: int) -> Samples:
+        """Samples of the given prompts, each once and in order: what the gains and KLs here are an average over.
+
+        They carry the base policy's log-probabilities (``logprob``) and, as metadata, the ``output`` drawn.
 
         Raises:
             InputError: the scales vary, so that the truth is not that of these prompts.
         """
-        if self._scale_range[0] != self._scale_range[1]:
-            raise InputError(
-                "tables: the given prompts are drawn with one scale; give scale a number or None"
-            )
-        rewards = self._draw_rows(rng, np.arange(len(self.probabilities)), n_completions)
-        return np.asarray(rewards * self._scale_range[0])
+        low, high = self._scale_range
+        if low != high:
+            raise InputError(f"scale={self.scale!r}: the given prompts have one scale; give a number or None")
+        rng = np.random.default_rng(seed)
+        rows = np.arange(len(self._table[0]))
+        outputs = self._draw_outputs(rng, rows, n_completions)
+        rewards = low * self._table[1][rows[:, None], outputs]
+        if self.location_sd:
+            rewards = rewards + self.location_sd * rng.standard_normal((len(rows), 1))
+        logprob = np.log(self._table[0][rows[:, None], outputs])
+        return replace(
+            Samples.from_array(rewards), logprob=logprob.reshape(-1), metadata={"output": outputs.reshape(-1)}
+        )
