@@ -49,7 +49,7 @@ def demo(
     with TemporaryDirectory() as folder:
         file = Path(folder) / "samples.parquet"
         _write(samples, file)
-        findings = find([str(file)], quiet=True)
+        findings = find([str(file)])
     print(report(findings))
     print(comparison(findings, system))
     _draw(findings, system, plot)

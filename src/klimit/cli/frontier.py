@@ -81,14 +81,11 @@ def frontier(
         "seed": seed,
     }
     findings = find(files, **options)
-    contents: dict[str, bytes] = {}
-    text = ""
-    if json is not None:
-        text = _json(findings, {"files": files, **options})
-        contents[json] = text.encode()
+    results = None if json is None else _json(findings, {"files": files, **options})
+    contents = {} if results is None or json == _STDOUT else {str(json): results.encode()}
     if plot is not None:
         contents[plot] = _figure(findings, plot)
-    _deliver(findings, contents, text)
+    _deliver(findings, contents, stdout=results if json == _STDOUT else None)
 
 
 def find(
@@ -105,12 +102,8 @@ def find(
     n: list[int] | None = None,
     level: float = 0.95,
     seed: int = 0,
-    quiet: bool = False,
 ) -> Findings:
-    """Read, estimate and choose what to report; see :func:`klimit.frontier` for the options.
-
-    Notes on what was read go to stderr, unless ``quiet``.
-    """
+    """Read, estimate and choose what to report; see :func:`klimit.frontier` for the options."""
     from klimit.limit.options import check_budgets, check_options
 
     check_options(budget=budget, level=level, target=target, estimator="extrapolated", seed=seed)
@@ -124,8 +117,6 @@ def find(
         samples = as_samples(
             list(files), reward=reward, prompt=prompt, where=where, lower_is_better=lower_is_better
         )
-    for note in () if quiet else samples.notes:
-        print(f"klimit: {note}", file=sys.stderr)
     with doing(f"estimating from {samples.n_completions:,} rewards"):
         import klimit
         from klimit.report.findings import gather
@@ -159,11 +150,13 @@ def check_outputs(json: str | None, plot: str | None, files: Sequence[str]) -> N
     """Refuse outputs that cannot be written, before the work."""
     from klimit.errors import InputError
     from klimit.report import files as output_files
+    from klimit.samples.paths import find_files
 
     if plot is not None and not plot.lower().endswith(_FIGURES):
         raise InputError(f"--plot {plot}: the name must end in {', '.join(_FIGURES)}")
+    inputs = find_files(files)[0] if files else ()
     outputs = [path for path in (json, plot) if path is not None and path != _STDOUT]
-    output_files.check_outputs(outputs, inputs=files)
+    output_files.check_outputs(outputs, inputs=inputs)
 
 
 def _json(findings: Findings, options: dict[str, Any]) -> str:
@@ -179,17 +172,16 @@ def _figure(findings: Findings, path: str) -> bytes:
         return figure_bytes(draw(findings), path)
 
 
-def _deliver(findings: Findings, contents: dict[str, bytes], json: str) -> None:
-    """Files first, so that a reader who leaves early does not cost them; stdout holds JSON or words, not both."""
+def _deliver(findings: Findings, contents: dict[str, bytes], *, stdout: str | None) -> None:
+    """Files first, so that a reader who leaves early does not cost them; words go where stdout is not taken."""
     from klimit.report.files import write_files
     from klimit.report.text import report
 
-    paths = {path: content for path, content in contents.items() if path != _STDOUT}
-    write_files(paths)
-    for path in paths:
+    write_files(contents)
+    for note in findings.limit.samples.notes:
+        print(f"klimit: {note}", file=sys.stderr)
+    for path in contents:
         print(f"klimit: wrote {path}", file=sys.stderr)
-    if _STDOUT in contents:
-        print(report(findings), end="", file=sys.stderr)
-        print(json, end="")
-    else:
-        print(report(findings), end="")
+    print(report(findings), end="", file=sys.stdout if stdout is None else sys.stderr)
+    if stdout is not None:
+        print(stdout, end="")

@@ -13,7 +13,7 @@ from secrets import token_hex
 from klimit.errors import InputError
 
 
-def check_outputs(paths: Sequence[str], *, inputs: Sequence[str] = ()) -> None:
+def check_outputs(paths: Sequence[str], *, inputs: Sequence[Path] = ()) -> None:
     """Raise unless every path can be written: tried by creating, and removing, a file in its folder.
 
     Args:
@@ -24,7 +24,7 @@ def check_outputs(paths: Sequence[str], *, inputs: Sequence[str] = ()) -> None:
         InputError: a path is a folder, one of the inputs or named twice, or its folder cannot be written to.
     """
     seen: set[Path] = set()
-    read = {Path(given).resolve() for given in inputs if _exists(given)}
+    read = {file.resolve() for file in inputs}
     for path in paths:
         if not path or "\0" in path:
             raise InputError(f"{path!r} is not a path; name a file to write")
@@ -66,13 +66,6 @@ def write_files(contents: Mapping[str, bytes]) -> None:
         for temporary, _ in staged:
             with suppress(OSError):
                 temporary.unlink()
-
-
-def _exists(path: str) -> bool:
-    try:
-        return os.path.exists(path)
-    except ValueError:
-        return False
 
 
 def _check(path: str, target: Path) -> None:
