@@ -125,14 +125,19 @@ def run(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.DuckDBPyCon
     DuckDB notices a signal only when a query is over, but heeds ``interrupt``; so the query has a thread of its
     own and this one waits.
     """
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import ThreadPoolExecutor, wait
 
     with ThreadPoolExecutor(1) as thread:
         running = thread.submit(connection.execute, query)
         try:
+            # In short waits: the signal may reach another thread, and then wakes nobody here.
+            while not wait([running], timeout=0.1).done:
+                pass
             return running.result()
         except KeyboardInterrupt:
-            connection.interrupt()
+            while not running.done():  # more than once: a query that has not begun yet forgets it
+                connection.interrupt()
+                wait([running], timeout=0.05)
             raise
 
 
