@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from klimit.errors import InputError
 from klimit.limit.roots import Array, Cumulants, check_budget, solve_frontier
@@ -232,7 +232,7 @@ class TestSystem(ABC):
         counts = np.asarray(n, dtype=float)
         if not ((counts >= 1) & (counts == np.floor(counts)) & np.isfinite(counts)).all():
             raise InputError(f"n={n!r}: best-of-N needs whole numbers >= 1")
-        return self._scaled(self._unit_best_of_n(counts))
+        return self._scaled(self._unit_best_of_n(counts), same=counts == 1)
 
     def best_of_poisson(self, mu: ArrayLike) -> Curve:
         """KL and gain of the best of 1 + Poisson(mu) draws (arXiv:2506.19248).
@@ -243,7 +243,7 @@ class TestSystem(ABC):
         rates = np.asarray(mu, dtype=float)
         if not ((rates >= 0) & np.isfinite(rates)).all():
             raise InputError(f"mu={mu!r}: Best-of-Poisson needs finite rates >= 0")
-        return self._scaled(self._unit_best_of_poisson(rates))
+        return self._scaled(self._unit_best_of_poisson(rates), same=rates == 0)
 
     def soft_best_of_n(self, n: ArrayLike, beta: ArrayLike) -> Curve:
         """KL and gain of soft best-of-N: of N draws keep one with odds exp(r / beta) (arXiv:2505.03156).
@@ -265,8 +265,9 @@ class TestSystem(ABC):
             kl[index], gain[index] = pairs[:, 0] @ w, (pairs[:, 1] * s) @ w
         return Curve(kl, gain)
 
-    def _scaled(self, unit: Curve) -> Curve:
-        return Curve(np.asarray(unit.kl), np.asarray(unit.gain * self._scale_moment(1)))
+    def _scaled(self, unit: Curve, *, same: NDArray[np.bool_]) -> Curve:
+        """Averages over scales; exactly zero where the selection is the base policy itself."""
+        return Curve(np.where(same, 0.0, unit.kl), np.where(same, 0.0, unit.gain * self._scale_moment(1)))
 
     def equal(self) -> Self:
         """The same system with all prompts alike in scale and location."""
