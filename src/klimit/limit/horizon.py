@@ -16,7 +16,7 @@ from klimit.limit.levels import Budget, MeanLevels
 BUDGETS = 192  # candidate budgets
 
 # Chosen by the cover of the intervals after selection, see benchmarks/cover.py.
-_SHRINK, _SHRINK_NOISE = 0.67, 0.7
+_SHRINK, _SHRINK_NOISE, _SHRINK_NOISE_MOST = 0.67, 0.7, 0.1
 _CORRECTION_SHARE = 0.045
 _DISAGREEMENT_SHARE = 0.03
 _LOG_N_MARGIN = 1.0
@@ -36,7 +36,7 @@ def conditions(means: MeanLevels, kl: Array, counts: Array) -> dict[str, Array]:
     added = extrapolate(d1, d2, means.noise)
     gain = finest + added
     disagreement = np.abs(added - d1 / 3) + remaining_bias(d1, d2)
-    margin = _SHRINK_NOISE / np.sqrt(len(counts))
+    margin = min(_SHRINK_NOISE / np.sqrt(len(counts)), _SHRINK_NOISE_MOST)
     return {
         "shrink": correction <= (_SHRINK - margin) * coarser,
         "correction": correction <= _CORRECTION_SHARE * gain,

@@ -217,10 +217,12 @@ def _pass(
         for i in range(n):
             u[i] = np.exp(z[i] * (t_low / STEPS))
         _constants(n, of_whole)
-        for h in range(2):
-            _constants(edges[2 * h + 2] - edges[2 * h], of_half[h])
+        if blocks:
+            for h in range(2):
+                _constants(edges[2 * h + 2] - edges[2 * h], of_half[h])
+            for b in range(4):
+                _constants(edges[b + 1] - edges[b], of_quarter[b])
         for b in range(4):
-            _constants(edges[b + 1] - edges[b], of_quarter[b])
             tops[b] = min(edges[b] + EXACT, edges[b + 1])
         for j in range(STEPS):
             fill_powers(base, u, w, n, j)

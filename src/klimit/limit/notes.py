@@ -42,7 +42,7 @@ def warnings_of(limit: Frontier) -> list[str]:
     elif len(few):
         lines.append(
             f"{len(few)} of {n_prompts} prompts have fewer than {needed} completions (prompt "
-            f"{limit.samples.prompt_ids[few[0]]!r} has {int(rewards.counts[few[0]])}): the limit is bracketed, "
+            f"{prompt_name(limit, few[0])} has {int(rewards.counts[few[0]])}): the limit is bracketed, "
             "not estimated; sample more there, or leave them out"
         )
     if n_prompts == 1 and limit.inference.target == "population":
@@ -58,20 +58,27 @@ def warnings_of(limit: Frontier) -> list[str]:
     return lines
 
 
+def prompt_name(limit: Frontier, index: int) -> str:
+    """A prompt's key as a reader would write it."""
+    key = limit.samples.prompt_ids[index]
+    return repr(key.item() if isinstance(key, np.generic) else key)
+
+
 def few_carry(limit: Frontier) -> str | None:
     """A line when a few prompts carry the uncertainty of the limit, so that its interval leans on them."""
     if limit.horizon <= 0 or limit.n_prompts < _FEW_PROMPTS:
         return None
-    squares = limit.linearise([limit.horizon]).influence[:, 0] ** 2
+    # Half way, where the influence is the prompts' own and not the extrapolation's.
+    squares = limit.linearise([limit.horizon / 2]).influence[:, 0] ** 2
     total = squares.sum()
     if not total > 0:
         return None
     effective = total**2 / (squares**2).sum()
-    if effective >= _FEW_CARRY:
+    if effective >= min(_FEW_CARRY, limit.n_prompts / 8):
         return None
     order = np.argsort(squares)[::-1]
     first = int(np.searchsorted(np.cumsum(squares[order]) / total, 0.5)) + 1
-    names = ", ".join(str(limit.samples.prompt_ids[i]) for i in order[: min(first, 3)])
+    names = ", ".join(prompt_name(limit, i) for i in order[: min(first, 3)])
     return (
         f"half of the limit's variance comes from {first} of {limit.n_prompts} prompts ({names}): "
         "the interval may be too narrow; use more prompts, or look at these"

@@ -35,7 +35,7 @@ MIN_COMPLETIONS = 8
 _OCTAVES = 12
 _EIGHTHS = 8
 _DEPTH = 4  # block sizes n, n/2, n/4, n/8
-_SMALLEST_KL = 5e-4
+_SMALLEST_KL = 2e-3  # its minimiser lies well inside the grid
 _KEPT_BUDGETS = 96
 
 

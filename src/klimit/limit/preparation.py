@@ -105,11 +105,12 @@ def _place(
 def octaves_needed(rewards: Rewards) -> int:
     """How often ``t`` must double from ``T_LOW`` until the samples can show no more KL (or have saturated)."""
     stride = max(1, int(rewards.offsets[-1]) // _PROBE)
-    chosen = np.arange(0, rewards.n_prompts, stride)
-    parts = [rewards.values[rewards.offsets[p] : rewards.offsets[p + 1]].astype(np.float64) for p in chosen]
-    starts = np.cumsum([0] + [len(part) for part in parts[:-1]])
-    below = np.concatenate([(part - part[-1]) / rewards.scale for part in parts])
+    chosen = np.arange(rewards.n_prompts) % stride == 0
+    sizes = np.diff(rewards.offsets)
+    values = rewards.values[np.repeat(chosen, sizes)]
     counts = rewards.counts[chosen]
+    starts = np.concatenate([[0], np.cumsum(sizes[chosen])[:-1]])
+    below = (values - np.repeat(rewards.top[chosen], sizes[chosen])) / rewards.scale
     most = float(np.log(counts).mean())
     previous = 0.0
     for octave in range(3, _MAX_OCTAVES):
