@@ -170,7 +170,7 @@ class Inference:
     def _skew_shift(self, influence: Array) -> Array:
         """How much further the upper end lies for skewed influences (Cornish-Fisher, Student's t with skewness)."""
         spread = influence.std(axis=0)
-        third = (influence**3).mean(axis=0)
+        third = (influence * influence * influence).mean(axis=0)
         skew = np.divide(third, spread**3, out=np.zeros_like(third), where=spread > 0)
         from scipy.special import ndtri
 
