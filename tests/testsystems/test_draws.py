@@ -138,6 +138,7 @@ def test_given_tables_are_sampled_in_order_with_their_log_probabilities() -> Non
         (lambda: GaussianMixture((0.0,), (1.0, 2.0), (0.5, 0.5)), "sequences of one length"),
         (lambda: GaussianMixture((0.0, 1.0), (1.0, 0.0), (0.5, 0.5)), "sds finite and > 0"),
         (lambda: GaussianMixture((0.0, 1.0), (1.0, 1.0), (0.5, 0.6)), "miss 1 by 0.1"),
+        (lambda: GaussianMixture((0.0, 1.0), (1.0, 1.0), (1.0, 0.0)), "weights must be > 0"),
         (lambda: Discrete((0.0, 1.0), (0.5, 0.6)), "miss 1 by 0.1"),
         (lambda: Discrete(P, P), "flat sequences; use Tables"),
         (lambda: Tables(P[0], R[0]), r"shape \(3,\); they must be \(prompts, outputs\)"),

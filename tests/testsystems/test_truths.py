@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.integrate import quad
@@ -71,6 +73,24 @@ def test_log_partitions_to_twelve_digits(name: str) -> None:
     tilts = np.array(list(REFERENCES[name]), dtype=float)
     expected = np.array(list(REFERENCES[name].values()))
     np.testing.assert_allclose(STUDY[name].log_partition(tilts), expected, rtol=5e-13)
+
+
+@pytest.mark.parametrize(
+    "system",
+    [
+        Bernoulli(1e-6, scale=(0.1, 3.0)),
+        Discrete((0.0, 0.1, 1.0, 5.0, 5.5), (0.2, 0.79, 0.009, 0.0005, 0.0005), scale=(0.1, 3.0)),
+        GaussianMixture((0.0, 5.0), (1.0, 0.3), (0.99, 0.01), scale=(0.1, 3.0)),
+        BetaRewards(0.3, 0.3, scale=(0.1, 3.0)),
+        BetaBernoulli(2.0, 2.0, scale=(0.1, 3.0)),
+    ],
+    ids=lambda s: type(s).__name__,
+)
+def test_averages_over_wide_scales_are_as_exact_as_a_brute_sum(system: TestSystem) -> None:
+    x, w = np.polynomial.legendre.leggauss(800)
+    t = np.geomspace(0.01, 100.0, 15)
+    each = [replace(system, scale=float(s)).log_partition(t) for s in 1.55 + 1.45 * x]
+    np.testing.assert_allclose(system.log_partition(t), 0.5 * w @ np.array(each), rtol=1e-11)
 
 
 def test_limits_in_closed_form() -> None:

@@ -48,8 +48,6 @@ class TestSystem(ABC):
     """
 
     __test__: ClassVar[bool] = False  # not a pytest class
-    # whether L(s t), as a function of the scale s, has singularities with positive real part
-    _singular_scales: ClassVar[bool] = False
 
     scale: float | tuple[float, float] | None = None
     location_sd: float = 0.0
@@ -114,12 +112,11 @@ class TestSystem(ABC):
         return 0.5 * (low + high) + 0.5 * (high - low) * x, 0.5 * w
 
     def _scale_nodes(self, low: float, high: float) -> int:
-        """Nodes for an error below 1e-16: Gauss-Legendre errs by rho^(-2 n), rho set by the nearest singularity."""
-        if self._singular_scales:
-            return 128
-        # the nearest that a singularity with real part <= 0 can lie
-        centre = (high + low) / (high - low)
-        return min(int(18.5 / np.arccosh(centre)) + 5, 200)
+        """Nodes for an error below 1e-16: Gauss-Legendre errs by rho^(-2 n), rho set by the nearest singularity.
+
+        The singularities of L(s t), as a function of the scale s, are taken to have real parts <= 0.
+        """
+        return min(int(18.5 / np.arccosh((high + low) / (high - low))) + 5, 200)
 
     def _scale_moment(self, power: int) -> float:
         low, high = self._scale_range

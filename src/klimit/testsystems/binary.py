@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
 
 import numpy as np
 
 from klimit.errors import InputError
 from klimit.limit.exact import expm1_minus
 from klimit.limit.roots import Array, Cumulants, solve_frontier
-from klimit.testsystems.base import Moments
+from klimit.testsystems.base import Moments, TestSystem
 from klimit.testsystems.discrete import DiscreteSystem, Population
 from klimit.testsystems.numerics import lattice, log1p_minus
 
@@ -81,8 +80,6 @@ class BetaBernoulli(DiscreteSystem):
     density does at 0 and 1; per-prompt limits have a kink at p = exp(-kl) and are split there.
     """
 
-    _singular_scales: ClassVar[bool] = False
-
     a: float = 0.3
     b: float = 2.0
 
@@ -92,6 +89,11 @@ class BetaBernoulli(DiscreteSystem):
             raise InputError(
                 f"Beta pass rates: a={self.a!r}, b={self.b!r}; both must be finite and at least 0.05"
             )
+
+    def _scale_nodes(self, low: float, high: float) -> int:
+        return TestSystem._scale_nodes(
+            self, low, high
+        )  # averaged over p, L is singular at t = +- 2 pi i only
 
     def _pass_rates(self, step: float) -> tuple[Array, Array, Array]:
         """Pass rates, their complements and weights."""

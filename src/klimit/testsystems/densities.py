@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from typing import ClassVar
 
 import numpy as np
@@ -76,8 +77,6 @@ class GaussianMixture(ContinuousSystem):
 
     _odds_step: ClassVar[float] = 2.0
 
-    _singular_scales: ClassVar[bool] = True
-
     means: tuple[float, ...] = (0.0, 3.0)
     sds: tuple[float, ...] = (1.0, 0.5)
     weights: tuple[float, ...] = (0.9, 0.1)
@@ -90,6 +89,20 @@ class GaussianMixture(ContinuousSystem):
         if not (np.isfinite(m).all() and (s > 0).all() and np.isfinite(s).all()):
             raise InputError("Gaussian mixture: means must be finite and sds finite and > 0")
         exact.check_tables(w, m)
+        if not (w > 0).all():
+            raise InputError("Gaussian mixture: weights must be > 0; leave out components that never occur")
+
+    def _scale_nodes(self, low: float, high: float) -> int:
+        # L(s t) is singular where two components cancel: their exponents differ by i pi; for all t at once these
+        # points lie on a ray, the worse the nearer it comes to the real axis
+        means, sds, w = self._components
+        slope = 10.0
+        for i, j in combinations(range(len(w)), 2):
+            half = 0.5 * (sds[i] ** 2 - sds[j] ** 2)
+            for u in np.roots([half, means[i] - means[j], np.log(w[i] / w[j]) - 1j * np.pi]):
+                if u.real > 0:
+                    slope = min(slope, abs(u.imag / u.real))
+        return min(int(22.0 / np.arcsinh(slope * (high + low) / (high - low))) + 10, 600)
 
     @cached_property
     def _components(self) -> tuple[Array, Array, Array]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,13 @@ class Population:
 class DiscreteSystem(TestSystem):
     """A base law with levels."""
 
-    _singular_scales: ClassVar[bool] = True
+    def _scale_nodes(self, low: float, high: float) -> int:
+        # the tilted law turns from level i to level j about s t = (log(p_i / p_j) +- i pi) / (r_j - r_i), so the
+        # singularities lie near rays whose slope is set by the rarest level
+        p = self._variants.p
+        spread = np.log(p.max(axis=-1) / np.where(p > 0, p, 1.0).min(axis=-1)).max()
+        slope = np.pi / (1.0 + 2.0 * spread)
+        return min(int(28.0 / np.arcsinh(slope * (high + low) / (high - low))) + 10, 400)
 
     @cached_property
     @abstractmethod
