@@ -154,3 +154,14 @@ def test_given_tables_are_sampled_in_order_with_their_log_probabilities() -> Non
 def test_what_cannot_be_is_refused(make, message: str) -> None:
     with pytest.raises(InputError, match=message):
         make()
+
+
+def test_the_study_has_eight_laws_and_their_equal_twins() -> None:
+    study, equal = systems(), systems(scale=None, location_sd=0.0)
+    assert len(study) == 8
+    assert all(s.scale == (0.5, 1.5) and s.location_sd == 1.0 for s in study.values())
+    for name, system in study.items():
+        twin = system.equal()
+        assert (twin.scale, twin.location_sd) == (None, 0.0)
+        assert type(twin) is type(equal[name])
+        np.testing.assert_array_equal(twin.frontier([0.1, 1.0]), equal[name].frontier([0.1, 1.0]))
