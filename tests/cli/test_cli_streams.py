@@ -84,12 +84,23 @@ def test_a_reader_who_leaves_early_ends_it_without_a_word():
     assert err == ""
 
 
-def test_ctrl_c_exits_with_130_and_one_line(samples, tmp_path):
+SLEEP = "        time.sleep(60)\n"
+SLEEP_AS_A_DATABASE = (
+    "        try:\n"
+    "            time.sleep(60)\n"
+    "        except KeyboardInterrupt:\n"
+    "            raise InputError('query interrupted')\n"
+)
+
+
+@pytest.mark.parametrize("work", [SLEEP, SLEEP_AS_A_DATABASE])
+def test_ctrl_c_exits_with_130_and_one_line(samples, tmp_path, work):
     wait = (
         "import time, klimit.samples\n"
+        "from klimit.errors import InputError\n"
         "def slow(*_, **__):\n"
-        "    print('ready', flush=True)\n"
-        "    time.sleep(60)\n"
+        "        print('ready', flush=True)\n"
+        f"{work}"
         "klimit.samples.as_samples = slow\n"
     )
     process = command("frontier", samples, "--json", tmp_path / "out.json", code=wait + MAIN)

@@ -15,6 +15,7 @@ def test_every_report_fits_80_columns_and_ends_with_one_action(any_findings):
     text = report(any_findings)
     lines = text.splitlines()
     assert max(map(len, lines)) <= 80
+    assert all(line.count("[") == line.count("]") for line in lines)
     assert text.count("\nNext: ") == 1
     assert [line for line in lines if not line.startswith("  ")][-1].startswith("Next: ")
     assert "nan" not in text.lower()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from klimit.errors import InputError
@@ -21,23 +23,54 @@ def run(arguments: Sequence[str]) -> int:
         # Names and ids may hold characters that the terminal cannot show.
         with suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    try:
-        from klimit.cli.app import app
+    with _interruptions() as pressed:
+        try:
+            status = _parse_and_run(arguments)
+        except KeyboardInterrupt:
+            status = INTERRUPTED
+        except SystemExit as stop:
+            # The parser's way of ending without a word when the reader has left (`| head`).
+            return stop.code if isinstance(stop.code, int) else BUG
+        except BrokenPipeError:
+            _abandon_stdout()
+            return BUG
+        except Exception as error:
+            if not pressed:
+                return _failed(error)
+            status = INTERRUPTED
+    if status == INTERRUPTED:
+        _say("klimit: interrupted")
+    return status
 
-        result = app(list(arguments), prog_name="klimit", standalone_mode=False)
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        return _interrupted()
-    except SystemExit as stop:
-        # A reader that left (`| head`) ends the command without a word.
-        return stop.code if isinstance(stop.code, int) else BUG
-    except BrokenPipeError:
-        _abandon_stdout()
-        return BUG
-    except Exception as error:
-        return _failed(error)
-    # The parser turns Ctrl-C into a status of its own.
-    return _interrupted() if result == INTERRUPTED else int(result or 0)
+
+def _parse_and_run(arguments: Sequence[str]) -> int:
+    from klimit.cli.app import app
+
+    result = app(list(arguments), prog_name="klimit", standalone_mode=False)
+    sys.stdout.flush()
+    return int(result or 0)
+
+
+@contextmanager
+def _interruptions() -> Iterator[list[int]]:
+    """A list that Ctrl-C adds to: a database, for one, turns the interruption into an error of its own."""
+    pressed: list[int] = []
+
+    def handler(number: int, frame: object) -> None:
+        pressed.append(number)
+        raise KeyboardInterrupt
+
+    ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+    if ours:
+        signal.signal(signal.SIGINT, handler)
+    try:
+        yield pressed
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _failed(error: Exception) -> int:
@@ -66,11 +99,6 @@ def _explain(error: Any) -> tuple[str, int]:
         return "error: out of memory; give fewer completions at once", USAGE
     what = f"{type(error).__name__}: {error}"
     return f"this is a bug in klimit, please report it: {what} ({TRACEBACK}=1 shows where)", BUG
-
-
-def _interrupted() -> int:
-    _say("klimit: interrupted")
-    return INTERRUPTED
 
 
 def _say(message: str) -> None:

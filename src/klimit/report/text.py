@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 
@@ -14,6 +15,7 @@ from klimit.report.numbers import kl_text, nats, percent, percent_interval, plur
 from klimit.report.verdict import action, verdict
 
 WIDTH = 80
+_JOINED = "\ue000"  # a space that is not folded at
 _MOST_SIZES = 7  # rows of best-of-N
 
 
@@ -170,6 +172,9 @@ def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
 
 
 def _wrap(text: str, *, indent: str = "") -> str:
-    return textwrap.fill(
-        text, WIDTH, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
+    """Fold a line, but not within an interval."""
+    whole = re.sub(r"\[[^]]{1,40}\]", lambda found: found[0].replace(" ", _JOINED), text)
+    folded = textwrap.fill(
+        whole, WIDTH, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
     )
+    return folded.replace(_JOINED, " ")
