@@ -92,10 +92,10 @@ def test_intervals_about_these_prompts_cover_them_and_are_narrower(function, sys
     rng = np.random.default_rng(3)
     scales = np.linspace(0.2, 3.0, 40)[:, None]
     unit = system.equal()
-    setting = {"n": [4, 16]} if function is best_of_n else {"mu": [3.0, 7.0]}
+    setting = {"n": [4, 16]} if function is best_of_n else {"mu": [5.0]}
     truth = getattr(unit, function.__name__)(next(iter(setting.values())))
     covered, narrower = [], []
-    for _ in range(150):
+    for _ in range(100):
         rewards = unit.draw(rng, 40, 32) * scales
         about = function(rewards, **setting, efficiency=False, target="these-prompts")
         population = function(rewards, **setting, efficiency=False)
