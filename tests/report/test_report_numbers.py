@@ -34,7 +34,7 @@ def test_rewards_share_the_decimals_of_gains_and_keep_digits_beside_an_exponent(
 def test_intervals_that_are_not_finite_are_words():
     form = RewardFormat.fitting(0.5)
     assert form.estimate(0.5, 0.4, 0.6) == "+0.500 [0.400, 0.600]"
-    assert form.estimate(0.5, -np.inf, np.inf) == "+0.500 (no interval)"
+    assert form.estimate(0.5, -np.inf, np.inf) == "+0.500, no interval"
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_kls_in_sentences_carry_their_unit(kl, text):
 def test_shares_have_a_decimal_only_where_the_interval_is_narrow():
     assert percent_interval(0.989, 0.985, 0.993) == "98.9% [98.5, 99.3]"
     assert percent_interval(0.88, 0.85, 0.91) == "88% [85, 91]"
-    assert percent_interval(0.88, np.nan, np.nan) == "88% (no interval)"
+    assert percent_interval(0.88, np.nan, np.nan) == "88%"
 
 
 def test_counts_have_thousands_and_plurals():

@@ -116,9 +116,12 @@ def _label_sizes(labels: Labels, picture: Picture) -> None:
 def _label_limit(labels: Labels, picture: Picture) -> None:
     curve, inside = picture.curve, picture.inside
     if inside.any():
-        anchors = _along(curve.kl[inside], curve.gain_high[inside], (0.55, 0.4, 0.7, 0.3, 0.85))
+        bounded = bool(np.isfinite(curve.gain_high[inside]).all())
+        edge = curve.gain_high if bounded else curve.gain
+        anchors = _along(curve.kl[inside], edge[inside], (0.55, 0.4, 0.7, 0.3, 0.85))
+        name = f"limit, {100 * curve.level:g}% band" if bounded else "limit"
         style: dict[str, Any] = {"color": LIMIT, "fontsize": TEXT, "fontweight": "bold"}
-        labels.put(f"limit, {100 * curve.level:g}% band", anchors, places=ABOVE, **style)
+        labels.put(name, anchors, places=ABOVE, **style)
 
 
 def _label_law(labels: Labels, picture: Picture) -> None:

@@ -148,13 +148,12 @@ def _budgets(limit: Frontier, end: float) -> NDArray[np.float64]:
 def _top(curve: Frontier, best_of_n: PolicyCurve | None) -> float:
     """Above everything but the bracket's upper end, which may be far up: of that, as much as fits."""
     inside = curve.kl <= curve.horizon
-    highs = [float(curve.gain_low[-1])]
-    if inside.any():
-        highs.append(float(curve.gain_high[inside].max()))
+    highs = [float(curve.gain_low[-1]), *curve.gain[inside], *curve.gain_high[inside]]
     if best_of_n is not None:
         shown = best_of_n.kl <= curve.kl[-1]
-        highs.append(float(np.nanmax(np.fmax(best_of_n.gain, best_of_n.gain_high)[shown], initial=0.0)))
-    need = max(highs)
+        highs += [*best_of_n.gain[shown], *best_of_n.gain_high[shown]]
+    highs = [float(high) for high in highs if np.isfinite(high)]
+    need = max(highs, default=0.0)
     upper = float(curve.gain_high[-1])
     if np.isfinite(upper):
         need = max(need, min(upper, (1.25 if inside.any() else 3) * need))
@@ -183,7 +182,8 @@ def _draw_limit(ax: Axes, curve: Frontier, inside: NDArray[np.bool_]) -> None:
     gain, low, high = (
         np.concatenate([[0.0], x[inside]]) for x in (curve.gain, curve.gain_low, curve.gain_high)
     )
-    ax.fill_between(kl, low, high, color=BAND, linewidth=0, zorder=3, label="interval")
+    bounded = np.isfinite(low) & np.isfinite(high)
+    ax.fill_between(kl, low, high, where=bounded, color=BAND, linewidth=0, zorder=3, label="interval")
     ax.plot(kl, gain, color=LIMIT, linewidth=2.6, zorder=4, label="limit", solid_capstyle="butt")
 
 

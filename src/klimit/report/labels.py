@@ -39,6 +39,8 @@ class Labels:
 
     def keep_off(self, x: NDArray[Any], y: NDArray[Any], *, width: float = 2.0) -> None:
         """Keep labels off a line (drawn through at least two points) or off single points."""
+        finite = np.isfinite(x) & np.isfinite(y)
+        x, y = x[finite], y[finite]
         if not len(x):
             return
         pixels = self.ax.transData.transform(np.column_stack([x, y]))

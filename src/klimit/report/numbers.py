@@ -42,13 +42,13 @@ class RewardFormat:
         return text if text[0] == "-" else f"+{text}"
 
     def interval(self, low: float, high: float) -> str:
-        """``[low, high]``, or words where there is none."""
-        if not (math.isfinite(low) and math.isfinite(high)):
-            return "(no interval)"
+        """``[low, high]``."""
         return f"[{self._text(low)}, {self._text(high)}]"
 
     def estimate(self, value: float, low: float, high: float) -> str:
-        """A gain with its interval."""
+        """A gain with its interval, or words where there is none."""
+        if not (math.isfinite(low) and math.isfinite(high)):
+            return f"{self.gain(value)}, no interval"
         return f"{self.gain(value)} {self.interval(low, high)}"
 
     def price(self, value: float) -> str:
@@ -84,10 +84,10 @@ def percent(value: float, *, decimals: int = 0) -> str:
 
 
 def percent_interval(value: float, low: float, high: float) -> str:
-    """``98.9% [98.5, 99.3]``; whole numbers where the interval is two per cent wide or more."""
+    """``98.9% [98.5, 99.3]``; whole numbers where the interval is two per cent wide or more, or there is none."""
     decimals = 1 if high - low < 0.02 else 0
     if not (math.isfinite(low) and math.isfinite(high)):
-        return f"{percent(value)} (no interval)"
+        return percent(value)
     low_text, high_text = (percent(x, decimals=decimals)[:-1] for x in (low, high))
     return f"{percent(value, decimals=decimals)} [{low_text}, {high_text}]"
 

@@ -62,11 +62,16 @@ def action(findings: Findings) -> str:
         return _more_completions(findings, at_least=16)
     if findings.asked and max(point.kl for point in findings.points) > limit.horizon:
         return _reach(findings, max(point.kl for point in findings.points))
+    if limit.inference.target == "population" and limit.n_prompts < _FEW_PROMPTS:
+        return _more_prompts(limit.n_prompts)
     point = findings.main
     share = (point.gain_high - point.gain_low) / 2 / point.gain if point.gain > 0 else np.inf
     if share > _WIDE:
-        times = f"{min(100, int(np.ceil((share / 0.1) ** 2)))} times as many prompts"
-        return f"sample more prompts: the interval is +-{percent(share)} of the gain; {times} make it +-10%."
+        times = f"{int(np.ceil((share / 0.1) ** 2))}" if share < 1 else "over 100"
+        return (
+            f"sample more prompts: the interval is +-{percent(share)} of the gain; "
+            f"{times} times as many make it +-10%."
+        )
     return _decide(findings)
 
 
@@ -117,10 +122,14 @@ def _reach(findings: Findings, kl: float) -> str:
     )
 
 
+def _more_prompts(now: int) -> str:
+    return f"sample more prompts, {_FEW_PROMPTS} at least ({now} now)."
+
+
 def _more_completions(findings: Findings, *, at_least: int) -> str:
     counts, n_prompts = findings.limit.rewards.counts, findings.limit.n_prompts
     if n_prompts < _FEW_PROMPTS:
-        return f"sample more prompts, {_FEW_PROMPTS} at least ({n_prompts} now)."
+        return _more_prompts(n_prompts)
     if counts.min() < at_least:
         few = int((counts < at_least).sum())
         whom = "every prompt" if few == len(counts) else f"the {plural(few, 'prompt')} with fewer"
