@@ -15,7 +15,6 @@ import numpy as np
 from klimit.limit.dual import Array
 from klimit.limit.estimator import Inference
 from klimit.limit.preparation import Rewards
-from klimit.order_statistics import best_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,24 +52,12 @@ class Bracket:
 
 def best_of_n_steps(rewards: Rewards, inference: Inference) -> tuple[Array, Array]:
     """KL bounds and lower confidence bounds of the gain of best-of-2, -4, -8, ... up to the smallest prompt."""
-    smallest = int(rewards.counts.min())
-    sizes = [1 << k for k in range(1, smallest.bit_length())]
-    if not sizes:
-        return np.zeros(0), np.zeros(0)
-    gains = np.empty((rewards.n_prompts, len(sizes)))
-    for n in np.unique(rewards.counts).astype(int):
-        members = np.flatnonzero(rewards.counts == n)
-        weights = np.stack([best_weights(n, size) for size in sizes], axis=1)
-        starts = rewards.offsets[members]
-        for first in range(0, len(members), 1024):
-            rows = rewards.values[starts[first : first + 1024, None] + np.arange(n)]
-            prompts = members[first : first + 1024]
-            gains[prompts] = (rows - rewards.mean[prompts, None]) @ weights
+    gains = rewards.best
     low = gains.mean(axis=0)
     if rewards.n_prompts > 1:
         error = gains.std(axis=0, ddof=1) / np.sqrt(rewards.n_prompts)
         low = low - inference.quantile(rewards.n_prompts) * error
     else:
-        low = np.zeros(len(sizes))
-    n = np.asarray(sizes, dtype=np.float64)
+        low = np.zeros(len(rewards.sizes))
+    n = rewards.sizes.astype(np.float64)
     return np.log(n) - (n - 1) / n, np.maximum.accumulate(np.maximum(low, 0.0))

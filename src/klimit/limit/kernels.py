@@ -31,7 +31,8 @@ MIN_COMPLETIONS = 4  # of a prompt, for a quarter not to be empty
 EXACT = 16  # weights of each quarter whose factors are multiplied out; the others enter by power sums
 _TINY = 1e-300
 _WORTH_THREADS = 20_000
-_MOST_WORK, _MOST_DEALS, _PROMPT_WORK = 500_000, 16, 400
+_MOST_WORK, _MOST_DEALS = 500_000, 16
+_PROMPT_WORK = 400  # a prompt costs as much as that many completions
 
 Array = NDArray[np.float64]
 
@@ -309,9 +310,7 @@ def in_chunks(
 
 def deals_for(offsets: NDArray[np.int64]) -> int:
     """How often to deal the samples into random blocks: small samples can afford to average the luck of it away."""
-    work = int(offsets[-1]) + _PROMPT_WORK * (
-        len(offsets) - 1
-    )  # a prompt costs as much as that many completions
+    work = int(offsets[-1]) + _PROMPT_WORK * (len(offsets) - 1)
     return min(_MOST_DEALS, max(1, _MOST_WORK // work))
 
 

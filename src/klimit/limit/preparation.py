@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from klimit.limit.dual import Array
+from klimit.order_statistics import best_weights
 from klimit.samples.container import Samples
-from klimit.samples.sorting import sorted_groups
+from klimit.samples.sorting import SortedGroup, for_sorted_groups
 
 T_LOW = 0.03  # smallest scaled t: a KL of about 0.0004 nats
 _MAX_OCTAVES = 15
@@ -30,6 +31,8 @@ class Rewards:
         third: unbiased third cumulant of each prompt; 0 below three completions.
         top: largest reward of each prompt.
         at_top: completions that reach it.
+        sizes: 2, 4, 8, ... up to the fewest completions of a prompt, ``(J,)``.
+        best: unbiased gain of best-of-N of each prompt at these sizes, ``(P, J)``.
     """
 
     values: NDArray[np.floating[Any]]
@@ -39,6 +42,8 @@ class Rewards:
     third: Array
     top: Array
     at_top: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    best: Array
 
     @property
     def n_prompts(self) -> int:
@@ -70,7 +75,10 @@ def prepare(samples: Samples, reward: str | None) -> Rewards:
     ordered = np.empty(len(values), dtype=values.dtype)
     moments = np.empty((4, n_prompts))
     at_top = np.empty(n_prompts, dtype=np.int64)
-    for group in sorted_groups(values, samples.offsets):
+    sizes = 2 ** np.arange(1, int(samples.counts.min()).bit_length())
+    best = np.empty((n_prompts, len(sizes)))
+
+    def measure(group: SortedGroup) -> None:
         n, prompts = group.n, group.prompts
         _place(ordered, samples.offsets, prompts, group.rewards)
         rewards = group.rewards.astype(np.float64, copy=False)
@@ -78,6 +86,7 @@ def prepare(samples: Samples, reward: str | None) -> Rewards:
         middle = rewards[:, n // 2, None]
         mean = (rewards - middle).mean(axis=1) + middle[:, 0]
         centred = rewards - mean[:, None]
+        best[prompts] = centred @ _weights(n, tuple(sizes.tolist()))
         squares = centred * centred
         moments[0, prompts] = mean
         moments[1, prompts] = squares.sum(axis=1) / max(n - 1, 1)
@@ -85,10 +94,17 @@ def prepare(samples: Samples, reward: str | None) -> Rewards:
         moments[2, prompts] = squares.sum(axis=1) * (n / ((n - 1) * (n - 2)) if n > 2 else 0.0)
         moments[3, prompts] = rewards[:, -1]
         at_top[prompts] = (rewards == rewards[:, -1:]).sum(axis=1)
+
+    for_sorted_groups(measure, values, samples.offsets)
     constant = at_top == samples.counts
     moments[1:3, constant] = 0.0
     mean, variance, third, top = moments
-    return Rewards(ordered, samples.offsets, mean, variance, third, top, at_top)
+    return Rewards(ordered, samples.offsets, mean, variance, third, top, at_top, sizes, best)
+
+
+@lru_cache(maxsize=64)
+def _weights(n: int, sizes: tuple[int, ...]) -> Array:
+    return np.stack([best_weights(n, size) for size in sizes], axis=1) if sizes else np.zeros((n, 0))
 
 
 def _place(

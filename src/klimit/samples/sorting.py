@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +30,28 @@ class SortedGroup:
         return int(self.rewards.shape[1])
 
 
+def _plan(offsets: NDArray[np.integer[Any]], block: int) -> Iterator[Ints]:
+    """Prompts of equal size, at most ``block`` rewards together."""
+    counts = np.diff(offsets)
+    for n in np.unique(counts).tolist():
+        members = np.flatnonzero(counts == n)
+        step = max(1, block // n)
+        for first in range(0, len(members), step):
+            yield members[first : first + step]
+
+
+def _sorted(
+    values: NDArray[np.floating[Any]], offsets: NDArray[np.integer[Any]], prompts: Ints
+) -> SortedGroup:
+    starts = offsets[prompts]
+    n = int(offsets[prompts[0] + 1] - starts[0])
+    if prompts[-1] - prompts[0] + 1 == len(prompts):
+        rows = values[starts[0] : starts[0] + n * len(prompts)].reshape(-1, n)
+    else:
+        rows = values[starts[:, None] + np.arange(n)]
+    return SortedGroup(prompts, np.sort(rows, axis=1))
+
+
 def sorted_groups(
     values: NDArray[np.floating[Any]], offsets: NDArray[np.integer[Any]], *, block: int = _BLOCK
 ) -> Iterator[SortedGroup]:
@@ -38,15 +62,26 @@ def sorted_groups(
         offsets: shape ``(n_prompts + 1,)``; prompt ``i`` owns ``offsets[i]:offsets[i + 1]``.
         block: rewards a group (at least one prompt).
     """
-    counts = np.diff(offsets)
-    for n in np.unique(counts).tolist():
-        members = np.flatnonzero(counts == n)
-        step = max(1, block // n)
-        for first in range(0, len(members), step):
-            prompts = members[first : first + step]
-            starts = offsets[prompts]
-            if prompts[-1] - prompts[0] + 1 == len(prompts):
-                rows = values[starts[0] : starts[0] + n * len(prompts)].reshape(-1, n)
-            else:
-                rows = values[starts[:, None] + np.arange(n)]
-            yield SortedGroup(prompts, np.sort(rows, axis=1))
+    for prompts in _plan(offsets, block):
+        yield _sorted(values, offsets, prompts)
+
+
+def for_sorted_groups(
+    work: Callable[[SortedGroup], None],
+    values: NDArray[np.floating[Any]],
+    offsets: NDArray[np.integer[Any]],
+    *,
+    block: int = _BLOCK,
+) -> None:
+    """Run ``work`` on each of :func:`sorted_groups`, in threads where that pays."""
+
+    def one(prompts: Ints) -> None:
+        work(_sorted(values, offsets, prompts))
+
+    if offsets[-1] <= 4 * block:
+        for prompts in _plan(offsets, block):
+            one(prompts)
+        return
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in pool.map(one, _plan(offsets, block)):
+            pass
