@@ -7,10 +7,11 @@ import pytest
 
 from klimit.order_statistics import best_weights
 from klimit.policies import best_of_n, best_of_poisson
-from klimit.policies.groups import sorted_groups, tied_levels
 from klimit.policies.intervals import kl_interval, mean_interval
+from klimit.policies.levels import tied_levels
 from klimit.policies.ties import kl_with_ties, untied_kl
 from klimit.policies.values import best_of_n_values
+from klimit.samples.sorting import sorted_groups
 from klimit.testsystems import Discrete, Gaussian
 
 BOUND = np.array([2.0])

@@ -8,8 +8,9 @@ from scipy.integrate import quad
 from scipy.stats import binom
 
 from klimit.policies import best_of_n, rank
-from klimit.policies.groups import Levels, join_levels, sorted_groups, tied_levels
+from klimit.policies.levels import Levels, join_levels, tied_levels
 from klimit.policies.ties import jackknife, kl_with_ties, tie_loss, untied_kl
+from klimit.samples.sorting import sorted_groups
 from klimit.testsystems import Bernoulli, BetaBernoulli, Discrete
 
 

@@ -81,19 +81,15 @@ def prepare(samples: Samples, reward: str | None) -> Rewards:
     def measure(group: SortedGroup) -> None:
         n, prompts = group.n, group.prompts
         _place(ordered, samples.offsets, prompts, group.rewards)
-        rewards = group.rewards.astype(np.float64, copy=False)
-        # Around the middle of the sample, so that a large common level costs no digits.
-        middle = rewards[:, n // 2, None]
-        mean = (rewards - middle).mean(axis=1) + middle[:, 0]
-        centred = rewards - mean[:, None]
+        mean, centred = group.centred()
         best[prompts] = centred @ _weights(n, tuple(sizes.tolist()))
         squares = centred * centred
         moments[0, prompts] = mean
         moments[1, prompts] = squares.sum(axis=1) / max(n - 1, 1)
         squares *= centred
         moments[2, prompts] = squares.sum(axis=1) * (n / ((n - 1) * (n - 2)) if n > 2 else 0.0)
-        moments[3, prompts] = rewards[:, -1]
-        at_top[prompts] = (rewards == rewards[:, -1:]).sum(axis=1)
+        moments[3, prompts] = group.rewards[:, -1]
+        at_top[prompts] = (group.rewards == group.rewards[:, -1:]).sum(axis=1)
 
     for_sorted_groups(measure, values, samples.offsets)
     constant = at_top == samples.counts

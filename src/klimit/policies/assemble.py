@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from klimit.errors import KlimitWarning
 from klimit.policies.curve import PolicyCurve, Target
 from klimit.policies.efficiency import AverageLimit, efficiency
-from klimit.policies.groups import Floats
 from klimit.policies.intervals import Interval, kl_interval, mean_interval
+from klimit.policies.levels import Floats
 from klimit.policies.values import PromptValues
 from klimit.samples.container import Samples
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from klimit.policies.groups import Floats
+from klimit.policies.levels import Floats
 
 if TYPE_CHECKING:
     import pandas as pd

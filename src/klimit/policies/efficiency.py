@@ -7,8 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from klimit.policies.groups import Floats
 from klimit.policies.intervals import Interval, t_quantile
+from klimit.policies.levels import Floats
 
 
 class LinearisedLimit(Protocol):

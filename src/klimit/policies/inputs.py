@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from klimit.errors import InputError
 from klimit.policies.curve import Target
 from klimit.policies.efficiency import AverageLimit
-from klimit.policies.groups import Floats
+from klimit.policies.levels import Floats
 from klimit.samples.container import Samples
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from klimit.policies.groups import Floats
+from klimit.policies.levels import Floats
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,14 +13,15 @@ from klimit.order_statistics import best_weights
 from klimit.policies.assemble import assemble, warn_of_limits
 from klimit.policies.curve import PolicyCurve, Target
 from klimit.policies.efficiency import AverageLimit
-from klimit.policies.groups import Floats, Ints, Levels, join_levels, sorted_groups, tied_levels
 from klimit.policies.inputs import as_settings, check_level, resolve_limit
+from klimit.policies.levels import Floats, Ints, Levels, join_levels, tied_levels
 from klimit.policies.rank import RankPolicy, kl_loss, level_loss
 from klimit.policies.rank import best_of_poisson as rank_policy
 from klimit.policies.values import PromptValues, ties_matter
 from klimit.policies.wins import WinTable, tie_excess, win_table
 from klimit.policies.within import gain_variance, kl_variance
 from klimit.samples import as_samples
+from klimit.samples.sorting import sorted_groups
 
 # How often more completions may be asked for than a prompt has: what is then missing is below the rounding of
 # any gain or KL that is ever reported.

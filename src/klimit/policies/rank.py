@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from klimit.policies.groups import Floats, Ints, Levels
+from klimit.policies.levels import Floats, Ints, Levels
 from klimit.policies.ties import choose, cubic_ratio, jackknife_order
 
 

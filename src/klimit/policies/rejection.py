@@ -10,10 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 from klimit.errors import InputError
 from klimit.policies.curve import PolicyCurve, Target
 from klimit.policies.efficiency import AverageLimit
-from klimit.policies.groups import Floats, sorted_groups
 from klimit.policies.inputs import as_settings, check_level, resolve_limit
+from klimit.policies.levels import Floats
 from klimit.samples import as_samples
 from klimit.samples.container import Samples
+from klimit.samples.sorting import sorted_groups
 
 
 def rejection_sampling(

@@ -11,13 +11,14 @@ from klimit.errors import InputError
 from klimit.policies.assemble import assemble, warn_of_limits
 from klimit.policies.curve import PolicyCurve
 from klimit.policies.efficiency import AverageLimit
-from klimit.policies.groups import Floats, sorted_groups
 from klimit.policies.inputs import as_settings, check_level, choose_sizes, resolve_limit
+from klimit.policies.levels import Floats
 from klimit.policies.soft_values import block_gain, kl_and_win_rate
 from klimit.policies.ties import untied_kl
 from klimit.policies.values import PromptValues
 from klimit.samples import as_samples
 from klimit.samples.container import Samples
+from klimit.samples.sorting import sorted_groups
 
 # Beyond, the quadrature would take thousands of nodes, to find what best-of-N gives.
 _WIDEST = 1500.0

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from klimit.policies.groups import Floats
+from klimit.policies.levels import Floats
 
 _STEP = 0.5
 _BLOCKS = 64

@@ -22,7 +22,7 @@ from collections.abc import Callable
 import numpy as np
 
 from klimit.order_statistics import subset_ratio
-from klimit.policies.groups import Floats, Ints, Levels
+from klimit.policies.levels import Floats, Ints, Levels
 
 
 def untied_kl(n: int) -> float:

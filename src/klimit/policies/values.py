@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from klimit.order_statistics import best_weights, subset_ratio
-from klimit.policies.groups import Floats, Ints, Levels, join_levels, sorted_groups, tied_levels
+from klimit.policies.levels import Floats, Ints, Levels, join_levels, tied_levels
 from klimit.policies.ties import kl_with_ties, level_loss, untied_kl
 from klimit.policies.wins import best_of_n_table, tie_excess
 from klimit.policies.within import gain_variance, kl_variance
+from klimit.samples.sorting import sorted_groups
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from klimit.order_statistics import subset_ratio
-from klimit.policies.groups import Floats, Levels
+from klimit.policies.levels import Floats, Levels
 
 
 class WinTable(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from klimit.policies.groups import Floats, Ints, Levels
+from klimit.policies.levels import Floats, Ints, Levels
 
 
 def gain_variance(centred: NDArray[np.floating[Any]], fewer: Floats, whole: Floats | None = None) -> Floats:

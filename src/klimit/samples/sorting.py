@@ -29,6 +29,14 @@ class SortedGroup:
         """Completions of each of these prompts."""
         return int(self.rewards.shape[1])
 
+    def centred(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Each prompt's mean reward (p,), and the rewards less it (p, n), exactly 0 where they are constant."""
+        top = self.rewards[:, -1:].astype(np.float64)
+        below_top = self.rewards - top
+        mean = below_top.mean(axis=1)
+        below_top -= mean[:, None]
+        return top[:, 0] + mean, below_top
+
 
 def _plan(offsets: NDArray[np.integer[Any]], block: int) -> Iterator[Ints]:
     """Prompts of equal size, at most ``block`` rewards together."""
