@@ -86,9 +86,22 @@ def test_threads_and_order_of_deals_change_nothing():
 
 
 def test_fewer_than_four_completions_have_no_blocks():
-    out = prompt_statistics(np.array([0.0, 1.0, 2.0]), np.array([0, 3]), t_low=T_LOW, octaves=2, seed=0)
-    assert np.isfinite(out.jackknife[0]).all()
-    assert np.isnan(out.jackknife[1:]).all()
+    with pytest.raises(ValueError, match="every prompt needs 4 completions; the fewest are 3"):
+        prompt_statistics(np.array([0.0, 1.0, 2.0]), np.array([0, 3]), t_low=T_LOW, octaves=2, seed=0)
+
+
+def test_a_weight_that_is_nearly_everything_costs_no_digits():
+    """Naively, one minus its share rounds to zero, and the jackknife jumps."""
+    rewards = np.sort(np.append(np.linspace(0, 1, 15), 3.0))
+    out = prompt_statistics(rewards, np.array([0, 16]), t_low=1.0, octaves=6, seed=0)
+    t = out.t[-1]
+    gap = t * (3.0 - rewards)
+    assert np.exp(-gap[-2]) < 1e-16
+    rest = np.log(np.exp(-(gap[:-1] - gap[-2])).sum()) - gap[-2]  # log of the sum without the largest
+    others = np.log1p(-np.exp(-gap[:-1]))
+    left_out = (rest + others.sum()) - 16 * np.log(15)
+    expected = 16 * -np.log(16) - 15 / 16 * left_out + t * (3.0 - rewards.mean())
+    assert out.jackknife[0, 0, -1] == pytest.approx(expected, rel=1e-10)
 
 
 def test_the_grid_doubles_every_eight_points():

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 _DEGREE = 5
+_SHORT_OF_SATURATION = 0.99
 _DENSE = 8  # points between two of the grid, where the budget's minimiser is bracketed
 
 
@@ -78,8 +79,8 @@ class DualCurve:
 
     @property
     def kl_max(self) -> float:
-        """The largest budget whose minimiser lies on the grid."""
-        return float(self._budgets[-1])
+        """The largest budget whose minimiser lies well on the grid: near saturation it runs off to infinity."""
+        return _SHORT_OF_SATURATION * float(self._budgets[-1])
 
     @property
     def kl_min(self) -> float:
@@ -89,7 +90,8 @@ class DualCurve:
     def argmin(self, kl: Array) -> Array:
         """``log t`` of the minimiser, ``(K,)``; nan outside ``kl_min .. kl_max``."""
         budgets = self._budgets
-        u = np.interp(kl, budgets, self.grid.dense[: len(budgets)], left=np.nan, right=np.nan)
+        u = np.interp(kl, budgets, self.grid.dense[: len(budgets)], left=np.nan)
+        u[kl > self.kl_max * (1 + 1e-12)] = np.nan
         inside = np.isfinite(u)
         v = u[inside]
         for _ in range(3):  # Newton on t h'(u) = kl, from a linear guess that is already close

@@ -177,11 +177,34 @@ def _jackknife(log_sum: float, log_product: float, constants: Array) -> float:
 
 
 @numba.njit(cache=True, nogil=True)
+def _leading(first: Array, others: Array, start: int, stop: int) -> tuple[float, float]:
+    """The sum ``S`` of blocks ``start`` to ``stop``, and the product of ``1 - f / S`` over their largest weights ``f``.
+
+    Where one weight is nearly all of ``S``, its factor is what the others add up to, free of cancellation.
+    """
+    top = start
+    for b in range(start + 1, stop):
+        if first[b] > first[top]:
+            top = b
+    without = 0.0
+    for b in range(start, stop):
+        without += others[b]
+        if b != top:
+            without += first[b]
+    total = max(without + first[top], _TINY)
+    product = without / total
+    for b in range(start, stop):
+        if b != top:
+            product *= 1.0 - first[b] / total
+    return total, product
+
+
+@numba.njit(cache=True, nogil=True)
 def _pass(
     values: NDArray[Any],
     offsets: NDArray[np.int64],
-    first: int,
-    last: int,
+    start_prompt: int,
+    stop_prompt: int,
     t_low: float,
     octaves: int,
     seed: np.uint64,
@@ -190,23 +213,21 @@ def _pass(
     share: Array,
 ) -> None:
     longest = 0
-    for p in range(first, last):
+    for p in range(start_prompt, stop_prompt):
         longest = max(longest, offsets[p + 1] - offsets[p])
     z, u, base, w = np.empty(longest), np.empty(longest), np.empty(longest), np.empty(longest)
     edges = np.empty(5, dtype=np.int64)
     tops = np.empty(4, dtype=np.int64)
-    # Of each quarter and octave: the sum of the largest weights, the power sums of the rest, and what the largest
-    # leave of the products over 1 - w/S, for S of the whole, the half and the quarter.
-    large = np.zeros((4, octaves + 3))
-    rest = np.zeros((4, octaves + 3))
-    cubes = np.zeros((4, octaves + 3))
-    whole, half, quarter = np.empty((4, octaves)), np.empty((4, octaves)), np.empty((4, octaves))
-    sums, halves = np.empty(4), np.empty(2)
+    # Of each octave and quarter: the largest weight, the sum of the other large ones, the power sums of the rest,
+    # and what the other large ones leave of the products over 1 - w/S, for S of the whole, the half and the quarter.
+    first, large = np.zeros((octaves + 3, 4)), np.zeros((octaves + 3, 4))
+    rest, cubes = np.zeros((octaves + 3, 4)), np.zeros((octaves + 3, 4))
+    whole, half, quarter = np.empty((octaves, 4)), np.empty((octaves, 4)), np.empty((octaves, 4))
+    others = np.empty(4)
     of_whole, of_half, of_quarter = np.empty(3), np.empty((2, 3)), np.empty((4, 3))
-    for p in range(first, last):
+    for p in range(start_prompt, stop_prompt):
         start = offsets[p]
         n = offsets[p + 1] - start
-        blocks = n >= MIN_COMPLETIONS
         edges[0], edges[1], edges[2], edges[3], edges[4] = 0, n // 4, n // 2, (3 * n) // 4, n
         deal(values, start, n, edges, prompt_key(seed, p), z)
         top = np.float64(values[start + n - 1])
@@ -218,77 +239,72 @@ def _pass(
         for i in range(n):
             u[i] = np.exp(z[i] * (t_low / STEPS))
         _constants(n, of_whole)
-        if blocks:
-            for h in range(2):
-                _constants(edges[2 * h + 2] - edges[2 * h], of_half[h])
-            for b in range(4):
-                _constants(edges[b + 1] - edges[b], of_quarter[b])
+        for h in range(2):
+            _constants(edges[2 * h + 2] - edges[2 * h], of_half[h])
         for b in range(4):
+            _constants(edges[b + 1] - edges[b], of_quarter[b])
             tops[b] = min(edges[b] + EXACT, edges[b + 1])
         for j in range(STEPS):
             fill_powers(base, u, w, n, j)
             for b in range(4):
-                large[b, 0] = _sum(w[edges[b] : tops[b]])
-                rest[b, 0] = _sum(w[tops[b] : edges[b + 1]])
+                first[0, b] = w[edges[b]]
+                large[0, b] = _sum(w[edges[b] + 1 : tops[b]])
+                rest[0, b] = _sum(w[tops[b] : edges[b + 1]])
             for o in range(octaves + 2):
                 if o < octaves:
-                    total = 0.0
+                    total, left, right = 0.0, 0.0, 0.0
                     for b in range(4):
-                        sums[b] = max(large[b, o] + rest[b, o], _TINY)
-                        total += sums[b]
+                        others[b] = max(first[o, b] + large[o, b] + rest[o, b], _TINY)
+                        total += others[b]
+                    left, right = others[0] + others[1], others[2] + others[3]
                     for b in range(4):
-                        pair = sums[0] + sums[1] if b < 2 else sums[2] + sums[3]
-                        whole[b, o], half[b, o], quarter[b, o] = _products(
-                            w[edges[b] : tops[b]], 1.0 / total, 1.0 / pair, 1.0 / sums[b]
+                        pair = left if b < 2 else right
+                        whole[o, b], half[o, b], quarter[o, b] = _products(
+                            w[edges[b] + 1 : tops[b]], 1.0 / total, 1.0 / pair, 1.0 / others[b]
                         )
                 for b in range(4):
-                    large[b, o + 1], _ = _square(w[edges[b] : tops[b]])
-                    rest[b, o + 1], cubes[b, o] = _square(w[tops[b] : edges[b + 1]])
+                    first[o + 1, b] = first[o, b] * first[o, b]
+                    large[o + 1, b], _ = _square(w[edges[b] + 1 : tops[b]])
+                    rest[o + 1, b], cubes[o, b] = _square(w[tops[b] : edges[b + 1]])
             for o in range(octaves):
                 k = o * STEPS + j
                 shift = t_low * (1.0 + j / STEPS) * 2.0**o * rise
-                total, of_squares, product, added = 0.0, 0.0, 1.0, 0.0
+                of_squares = 0.0
                 for b in range(4):
-                    sums[b] = max(large[b, o] + rest[b, o], _TINY)
-                    total += sums[b]
-                    of_squares += large[b, o + 1] + rest[b, o + 1]
-                    product *= whole[b, o]
+                    others[b] = large[o, b] + rest[o, b]
+                    of_squares += first[o + 1, b] + large[o + 1, b] + rest[o + 1, b]
+                total, product = _leading(first[o], others, 0, 4)
+                series = 0.0
                 for b in range(4):
-                    added += _series(1.0 / total, rest[b, o], rest[b, o + 1], cubes[b, o], rest[b, o + 2])
-                log_total = np.log(total)
-                plug_in[0, p, k] = log_total - of_whole[0] + shift
+                    product *= whole[o, b]
+                    series += _series(1.0 / total, rest[o, b], rest[o + 1, b], cubes[o, b], rest[o + 2, b])
+                log_sum = np.log(total)
+                plug_in[0, p, k] = log_sum - of_whole[0] + shift
                 share[p, k] = of_squares / (total * total)
-                if n > 1:
-                    jackknife[0, p, k] = (
-                        _jackknife(log_total, np.log(max(product, _TINY)) + added, of_whole) + shift
-                    )
-                else:
-                    jackknife[0, p, k] = np.nan
-                if not blocks:
-                    plug_in[1, p, k], plug_in[2, p, k] = np.nan, np.nan
-                    jackknife[1, p, k], jackknife[2, p, k] = np.nan, np.nan
-                    continue
+                jackknife[0, p, k] = (
+                    _jackknife(log_sum, np.log(max(product, _TINY)) + series, of_whole) + shift
+                )
                 plug, jack = 0.0, 0.0
-                halves[0], halves[1] = sums[0] + sums[1], sums[2] + sums[3]
                 for h in range(2):
-                    left, right = 2 * h, 2 * h + 1
-                    a = 1.0 / halves[h]
-                    series = _series(a, rest[left, o], rest[left, o + 1], cubes[left, o], rest[left, o + 2])
-                    series += _series(
-                        a, rest[right, o], rest[right, o + 1], cubes[right, o], rest[right, o + 2]
-                    )
-                    log_sum = np.log(halves[h])
+                    total, product = _leading(first[o], others, 2 * h, 2 * h + 2)
+                    series = 0.0
+                    for b in range(2 * h, 2 * h + 2):
+                        product *= half[o, b]
+                        series += _series(
+                            1.0 / total, rest[o, b], rest[o + 1, b], cubes[o, b], rest[o + 2, b]
+                        )
+                    log_sum = np.log(total)
                     plug += 0.5 * (log_sum - of_half[h, 0])
-                    log_product = np.log(max(half[left, o] * half[right, o], _TINY)) + series
-                    jack += 0.5 * _jackknife(log_sum, log_product, of_half[h])
+                    jack += 0.5 * _jackknife(log_sum, np.log(max(product, _TINY)) + series, of_half[h])
                 plug_in[1, p, k], jackknife[1, p, k] = plug + shift, jack + shift
                 plug, jack = 0.0, 0.0
                 for b in range(4):
-                    series = _series(1.0 / sums[b], rest[b, o], rest[b, o + 1], cubes[b, o], rest[b, o + 2])
-                    log_sum = np.log(sums[b])
+                    total, product = _leading(first[o], others, b, b + 1)
+                    product *= quarter[o, b]
+                    series = _series(1.0 / total, rest[o, b], rest[o + 1, b], cubes[o, b], rest[o + 2, b])
+                    log_sum = np.log(total)
                     plug += 0.25 * (log_sum - of_quarter[b, 0])
-                    log_product = np.log(max(quarter[b, o], _TINY)) + series
-                    jack += 0.25 * _jackknife(log_sum, log_product, of_quarter[b])
+                    jack += 0.25 * _jackknife(log_sum, np.log(max(product, _TINY)) + series, of_quarter[b])
                 plug_in[2, p, k], jackknife[2, p, k] = plug + shift, jack + shift
 
 
@@ -340,7 +356,14 @@ def prompt_statistics(
         seed: of the random blocks.
         deals: how many times to draw the blocks; their statistics are averaged.
         threads: worker threads; by default, one a core.
+
+    Raises:
+        ValueError: a prompt has fewer than :data:`MIN_COMPLETIONS` completions.
     """
+    if np.diff(offsets).min() < MIN_COMPLETIONS:
+        raise ValueError(
+            f"every prompt needs {MIN_COMPLETIONS} completions; the fewest are {np.diff(offsets).min()}"
+        )
 
     def once(deal: int) -> PromptStatistics:
         out = _empty(grid(t_low, octaves), len(offsets) - 1)
