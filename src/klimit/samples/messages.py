@@ -21,6 +21,8 @@ def one_line_errors(label: str) -> Iterator[None]:
         yield
     except duckdb.OutOfMemoryException as error:
         raise MemoryError(f"{label}: {one_line(error)}") from None
+    except duckdb.InterruptException:
+        raise KeyboardInterrupt from None
     except (duckdb.Error, RuntimeError) as error:
         raise InputError(f"{label}: {one_line(error)}") from None
 

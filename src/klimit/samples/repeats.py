@@ -47,10 +47,11 @@ def repeats_problem(
         )
     column, one = policy
     prompts = "[" + ", ".join(f'"{column}"' for column in (column, *roles.prompt)) + "]"
+    flags = " ".join(f"--prompt {column}" for column in (column, *roles.prompt))
     return (
         f"{said}; several policies in one table? "
         f'Choose one, where="{sql_name(column)} = {literal(str(one))}", '
-        f"or key by both, prompt={prompts}"
+        f"or key by both, prompt={prompts} ({flags})"
     )
 
 
