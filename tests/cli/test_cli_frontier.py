@@ -142,9 +142,9 @@ def test_guesses_and_written_files_are_said_on_stderr(run, samples, tmp_path):
 def test_warnings_are_lines_with_a_mark_and_in_json(run, tmp_path):
     table(5, 16).to_parquet(tmp_path / "few.parquet")
     done = run("frontier", tmp_path / "few.parquet", "--reward", "reward", "--json", tmp_path / "out.json")
-    assert "! 5 prompts: intervals over so few are rough" in done.out
+    assert "! 5 prompts: interval and horizon of so few are rough" in done.out
     assert any(
-        "intervals over so few are rough" in line
+        "interval and horizon of so few are rough" in line
         for line in strict((tmp_path / "out.json").read_text())["warnings"]
     )
 

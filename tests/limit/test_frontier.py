@@ -27,6 +27,7 @@ def ragged(parts):
     )
 
 
+@pytest.mark.filterwarnings("ignore::klimit.errors.KlimitWarning")
 class TestAgainstTheEmpiricalLaw:
     """The plug-in is the exact limit of the samples' own law: two routes to one number."""
 
@@ -187,6 +188,14 @@ class TestHorizonAndBracket:
         assert np.nanmax(limit.reward) <= 1.0
         assert klimit.frontier(draw("bernoulli")).reward_max is None
 
+    @pytest.mark.filterwarnings("ignore:half of the limit")
+    @pytest.mark.parametrize("target", ["population", "these-prompts"])
+    def test_the_cap_leaves_room_for_the_error_of_the_base_mean(self, target):
+        system = Bernoulli(0.2)
+        limits = [klimit.frontier(system.sample(40, 64, seed=seed), target=target) for seed in range(40)]
+        points = [limit.at(kl=2.5) for limit in limits]
+        assert np.mean([point.gain_low <= 0.8 <= point.gain_high for point in points]) >= 0.85
+
     def test_best_of_n_bounds_it_from_below(self):
         limit = klimit.frontier(draw("exponential", prompts=300, completions=256, scale=None))
         kl_64 = np.log(64) - 63 / 64
@@ -228,6 +237,17 @@ class TestInverse:
     def test_no_gain_needs_no_kl(self):
         assert klimit.frontier(draw()).kl_for(gain=0.0).kl == 0.0
 
+    def test_under_a_per_prompt_budget_beyond_saturation(self):
+        rewards = np.random.default_rng(0).choice([0, 0.5, 1], size=(50, 64), p=[0.4, 0.3, 0.3])
+        needed = klimit.frontier(rewards, budget="per-prompt").kl_for(gain=5)
+        assert np.isnan(needed.kl)
+        assert np.isinf(needed.kl_high)
+
+    @pytest.mark.parametrize("gain", ["1", None, float("nan")])
+    def test_a_gain_that_is_no_number_is_refused(self, gain):
+        with pytest.raises(InputError, match="gain="):
+            klimit.frontier(draw(prompts=30)).kl_for(gain=gain)
+
     def test_an_impossible_gain_is_refused(self):
         limit = klimit.frontier(Bernoulli(0.2).sample(100, 32, seed=0))
         with pytest.raises(InputError, match="no policy gains more than"):
@@ -260,7 +280,8 @@ class TestPoorSamples:
         rewards = draw(prompts=1, completions=512)
         with pytest.warns(KlimitWarning, match="one prompt says nothing about others"):
             assert np.isinf(klimit.frontier(rewards, kl=[0.1]).gain_high[0])
-        limit = klimit.frontier(rewards, kl=[0.1], target="these-prompts")
+        with pytest.warns(KlimitWarning, match="1 prompt: interval and horizon of so few are rough"):
+            limit = klimit.frontier(rewards, kl=[0.1], target="these-prompts")
         assert np.isfinite(limit.gain_high[0])
 
     def test_a_few_prompts_that_carry_the_result_are_named(self):
@@ -275,6 +296,28 @@ class TestPoorSamples:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             klimit.frontier(draw())
+
+    def test_few_prompts_get_a_short_horizon_and_a_warning(self):
+        with pytest.warns(KlimitWarning, match="10 prompts: interval and horizon of so few are rough"):
+            limits = [klimit.frontier(Gaussian().sample(10, 128, seed=seed)) for seed in range(12)]
+        assert max(limit.horizon for limit in limits) < 2.2
+
+    def test_prompts_that_agree_by_chance_are_not_certain(self):
+        passes = np.zeros((50, 64))
+        passes[:, :12] = 1
+        with pytest.warns(KlimitWarning, match="same mean and spread"):
+            point = klimit.frontier(passes).at(kl=0.3)
+        assert point.gain_high - point.gain_low > 0.01
+
+    def test_normalised_rewards_are_noticed_and_raw_ones_are_not(self):
+        raw = draw(prompts=60)
+        normalised = (raw - raw.mean(axis=1, keepdims=True)) / raw.std(axis=1, keepdims=True)
+        with pytest.warns(KlimitWarning, match="as if normalised within prompts"):
+            klimit.frontier(normalised)
+
+    def test_untrusted_at_every_budget_says_so(self):
+        with pytest.warns(KlimitWarning, match="no budget can be trusted"):
+            assert klimit.frontier(draw("exponential", prompts=60, completions=5)).horizon == 0
 
 
 class TestSaturation:
@@ -350,6 +393,12 @@ class TestResult:
             ({"kl": ["a"]}, "give KL budgets in nats"),
             ({"budget": "mean"}, "choose one of 'average', 'per-prompt'"),
             ({"level": 95}, "level=95: give a probability"),
+            ({"level": "a"}, "level='a': give a finite number"),
+            ({"seed": 1.5}, "seed=1.5: give a whole number"),
+            ({"seed": None}, "seed=None"),
+            ({"kl": "1"}, "give KL budgets in nats"),
+            ({"kl": True}, "give KL budgets in nats"),
+            ({"reward_max": "x"}, "reward_max='x'"),
             ({"target": "all"}, "choose one of 'population'"),
             ({"seed": -1}, "seed=-1"),
             ({"reward_max": 0.1}, "reward_max=0.1 is below a reward"),

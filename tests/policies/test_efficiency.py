@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+import klimit
+from klimit.errors import InputError
 from klimit.limit.frontier import frontier
 from klimit.policies import best_of_n
 from klimit.policies.values import best_of_n_values
@@ -123,3 +125,24 @@ def test_constant_rewards_have_no_efficiency() -> None:
     with pytest.warns(UserWarning, match="the same within every prompt"):
         result = best_of_n(np.ones((30, 16)))
     assert np.isnan(result.efficiency).all()
+
+
+class TestTheLimitGiven:
+    """Efficiency is against the average-budget limit of the same samples, nothing else."""
+
+    rewards = np.random.default_rng(0).normal(size=(40, 32))
+
+    def test_a_per_prompt_limit_is_refused(self):
+        limit = klimit.frontier(self.rewards, budget="per-prompt")
+        with pytest.raises(InputError, match="efficiency is against the average-budget limit"):
+            klimit.best_of_n(self.rewards, limit=limit)
+
+    def test_the_limit_of_other_samples_is_refused(self):
+        limit = klimit.frontier(self.rewards + 1.0)
+        with pytest.raises(InputError, match="limit= is of other samples or another reward"):
+            klimit.best_of_n(self.rewards, limit=limit)
+
+    def test_the_limit_of_the_same_samples_is_used(self):
+        limit = klimit.frontier(self.rewards)
+        one, other = (klimit.best_of_n(self.rewards, n=2, limit=given) for given in (limit, None))
+        assert one.efficiency[0] == other.efficiency[0]

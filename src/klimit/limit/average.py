@@ -96,6 +96,7 @@ class AverageBudget:
             corrected=self._at(self._jackknife, u) + paid,
             plug_in=self._at(self._plug_in[:2], u) + paid,
             noise=noise**2,
+            share=np.interp(u, self.grid.u, self.statistics.share.mean(axis=0)),
         )
 
     def tilt_levels(self, t: Array) -> tuple[PromptLevels, PromptLevels, PromptLevels]:

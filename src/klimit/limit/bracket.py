@@ -16,6 +16,8 @@ from klimit.limit.dual import Array
 from klimit.limit.estimator import Inference
 from klimit.limit.preparation import Rewards
 
+_DEGENERATE = 0.05
+
 
 @dataclass(frozen=True, eq=False)
 class Bracket:
@@ -25,7 +27,7 @@ class Bracket:
         horizon: in nats.
         low: lower bound of the gain at the horizon.
         high: upper bound of the gain at the horizon.
-        slope: reward per nat of the tangent there; infinite where the horizon is 0.
+        slope: reward per nat of the tangent there; infinite where there is none: at horizon 0, or with a t each prompt.
         cap: the largest possible gain, infinite where the largest reward is unknown.
         steps_kl: KL bounds of best-of-N, ascending, ``(J,)``.
         steps_gain: lower bounds of its gain, made non-decreasing, ``(J,)``.
@@ -45,7 +47,9 @@ class Bracket:
         steps = np.concatenate([[0.0], self.steps_gain])
         low = np.maximum(self.low, steps[reached])
         # Without a horizon there is no tangent (its slope is infinite), only the cap.
-        tangent = self.high + self.slope * (kl - self.horizon)
+        tangent = (
+            self.high + self.slope * (kl - self.horizon) if self.slope < np.inf else np.full(len(kl), np.inf)
+        )
         high = np.minimum(tangent, self.cap)
         return np.minimum(low, high), high
 
@@ -55,7 +59,11 @@ def best_of_n_steps(rewards: Rewards, inference: Inference) -> tuple[Array, Arra
     gains = rewards.best
     low = gains.mean(axis=0)
     if rewards.n_prompts > 1:
-        error = gains.std(axis=0, ddof=1) / np.sqrt(rewards.n_prompts)
+        # Prompts that agree by chance are not certain: then what N draws of n leave open stands in.
+        share = np.minimum(rewards.sizes / rewards.counts.min(), 1.0)
+        within = rewards.scale * np.sqrt(share) / np.sqrt(rewards.n_prompts)
+        between = gains.std(axis=0, ddof=1) / np.sqrt(rewards.n_prompts)
+        error = np.where(between < _DEGENERATE * within, within, between)
         low = low - inference.quantile(rewards.n_prompts) * error
     else:
         low = np.zeros(len(rewards.sizes))

@@ -29,6 +29,7 @@ TARGETS: tuple[str, ...] = get_args(Target)
 # Aitken's ratio d1/d2 is pulled towards what a 1/m**2 bias has, by as much as d2 is noise, and kept from 1.
 _RATIO_LOW, _RATIO_HIGH = 0.25, 0.8
 _BIAS_SHARE = 0.3
+_DEGENERATE = 0.3  # of the variance within prompts: less between them is a coincidence
 _SKEW_CAP, _SKEW_SHIFT_CAP = 3.0, 1.2
 
 
@@ -149,8 +150,12 @@ class Inference:
         if self.target == "population":
             if n_prompts < 2:
                 return np.full(influence.shape[1], np.inf)
-            return np.asarray(influence.std(axis=0, ddof=1) / np.sqrt(n_prompts))
-        within = levels.within().mean(axis=0)
+            total = influence.var(axis=0, ddof=1)
+            within = levels.within().mean(axis=0)
+            # Prompts that agree by chance are no surer than their own completions.
+            return np.asarray(np.sqrt(np.where(total < _DEGENERATE * within, within, total) / n_prompts))
+        # What the extrapolation itself adds shows between prompts only: few of them get an allowance for it.
+        within = levels.within().mean(axis=0) * (1 + 1 / n_prompts)
         if n_prompts < 2:
             return np.asarray(np.sqrt(within))
         # A corrected estimate differs from its uncorrected base in noise within prompts only.

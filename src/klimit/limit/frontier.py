@@ -16,7 +16,7 @@ from klimit.limit.horizon import horizon_and_reason
 from klimit.limit.kernels import MIN_COMPLETIONS, deals_for, grid, prompt_statistics
 from klimit.limit.levels import Budget
 from klimit.limit.notes import warn_about
-from klimit.limit.options import BudgetName, check_budgets, check_options
+from klimit.limit.options import BudgetName, check_budgets, check_number, check_options
 from klimit.limit.per_prompt import MIN_COMPLETIONS as MIN_COMPLETIONS_PER_PROMPT
 from klimit.limit.per_prompt import PerPromptBudget
 from klimit.limit.preparation import T_LOW, Rewards, octaves_needed, prepare
@@ -135,14 +135,13 @@ def _largest_reward(rewards: Rewards, reward_max: float | None, name: str) -> fl
         ends = (rewards.values.min(), rewards.values.max())
         binary = ends == (0.0, 1.0) and bool(np.isin(rewards.values, (0.0, 1.0)).all())
         return 1.0 if binary else None
-    if not np.isfinite(reward_max):
-        raise InputError(f"reward_max={reward_max!r}: give the largest reward there is, a finite number")
+    reward_max = check_number("reward_max", reward_max, positive=False)
     seen = float(rewards.top.max())
     if reward_max < seen:
         raise InputError(
             f"reward_max={reward_max:g} is below a reward in {name!r}: {seen:g}; give the true maximum"
         )
-    return float(reward_max)
+    return reward_max
 
 
 def _bracket(
@@ -150,11 +149,9 @@ def _bracket(
 ) -> Bracket:
     cap = float("inf")
     if largest is not None:
-        error = 0.0
-        if inference.target == "population" and rewards.n_prompts > 1:
-            error = float(rewards.mean.std(ddof=1)) / np.sqrt(rewards.n_prompts)
-            error *= inference.quantile(rewards.n_prompts)
-        cap = largest - float(rewards.mean.mean()) + error
+        # The base mean is estimated too, whatever the target.
+        error = rewards.mean_error(given=inference.target == "these-prompts")
+        cap = largest - float(rewards.mean.mean()) + inference.quantile(rewards.n_prompts) * error
     steps = best_of_n_steps(rewards, inference)
     if engine is None or horizon <= 0:
         return Bracket(0.0, 0.0, 0.0, float("inf"), cap, *steps)
@@ -165,7 +162,8 @@ def _bracket(
         horizon=horizon,
         low=max(0.0, float(estimate.low[0]) * unit),
         high=min(cap, float(estimate.high[0]) * unit),
-        slope=float(engine.beta(edge)[0]) * unit,
+        # The tangent is a dual bound where one t is shared; prompts with a t each have only the average limit.
+        slope=float(engine.beta(edge)[0]) * unit if isinstance(engine, AverageBudget) else float("inf"),
         cap=cap,
         steps_kl=steps[0],
         steps_gain=steps[1],

@@ -20,6 +20,7 @@ _SHRINK, _SHRINK_NOISE, _SHRINK_NOISE_MOST = 0.67, 0.7, 0.1
 _CORRECTION_SHARE = 0.045
 _DISAGREEMENT_SHARE = 0.03
 _LOG_N_MARGIN = 1.0
+_FEW_PROMPTS, _SHARE_FEW_PROMPTS = 50, 0.1
 
 
 def conditions(means: MeanLevels, kl: Array, counts: Array) -> dict[str, Array]:
@@ -41,6 +42,10 @@ def conditions(means: MeanLevels, kl: Array, counts: Array) -> dict[str, Array]:
         "shrink": correction <= (_SHRINK - margin) * coarser,
         "correction": correction <= _CORRECTION_SHARE * gain,
         "disagreement": disagreement <= _DISAGREEMENT_SHARE * gain,
+        # Few prompts cannot tell how fast the bias shrinks; the weights can say when there is little of it.
+        "weights": means.share <= _SHARE_FEW_PROMPTS
+        if len(counts) < _FEW_PROMPTS
+        else np.ones(len(kl), dtype=bool),
         "samples": kl <= np.log(counts).mean() - _LOG_N_MARGIN,
     }
 

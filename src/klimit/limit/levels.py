@@ -39,11 +39,13 @@ class MeanLevels:
         corrected: ``(3, K)``.
         plug_in: from all samples and from halves of them, ``(2, K)``.
         noise: sampling variance of ``corrected[0] - corrected[1]`` (less its share of the coarser one), ``(K,)``.
+        share: one over the effective sample size of the tilted samples, ``(K,)``.
     """
 
     corrected: Array
     plug_in: Array
     noise: Array
+    share: Array
 
 
 class Budget(Protocol):

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 
 _FEW_PROMPTS = 20
 _FEW_CARRY = 10
+_ALIKE = 1e-4
 
 REASONS = {
     "shrink": "the bias of few completions a prompt no longer shrinks fast enough; sample more completions a prompt",
     "correction": "the correction for few completions a prompt grows too large; sample more completions a prompt",
     "disagreement": "the ways to correct for few completions a prompt disagree; sample more completions or prompts",
+    "weights": "so few prompts cannot show the bias of few completions; sample more prompts, or completions",
     "samples": "one prompt's completions cannot show a larger KL; sample more completions a prompt",
     "reach": "the best reward seen is reached",
     "completions": "the samples support no estimate",
@@ -50,12 +52,32 @@ def warnings_of(limit: Frontier) -> list[str]:
             "one prompt says nothing about others, so the intervals are unbounded; "
             "target='these-prompts' gives the limit of this prompt"
         )
-    elif n_prompts < _FEW_PROMPTS and limit.inference.target == "population":
-        lines.append(f"{n_prompts} prompts: intervals over so few are rough; use more prompts")
-    carrying = few_carry(limit)
+    elif n_prompts < _FEW_PROMPTS:
+        some = "1 prompt" if n_prompts == 1 else f"{n_prompts} prompts"
+        lines.append(f"{some}: interval and horizon of so few are rough; use more prompts")
+    alike = normalised(limit)
+    if alike:
+        lines.append(
+            "every prompt's rewards have the same mean and spread, as if normalised within prompts: "
+            "completions are then no independent draws; give the raw rewards"
+        )
+    if limit.horizon <= 0 and not lines:
+        lines.append(f"no budget can be trusted: {REASONS[limit.horizon_reason]}")
+    carrying = None if alike else few_carry(limit)
     if carrying is not None:
         lines.append(carrying)
     return lines
+
+
+def normalised(limit: Frontier) -> bool:
+    """Whether all prompts share mean and spread, which independent draws never do."""
+    rewards = limit.rewards
+    if limit.n_prompts < 3 or rewards.scale == 0.0 or rewards.counts.max() < 3:
+        return False
+    spread = np.sqrt(rewards.variance * (rewards.counts - 1) / rewards.counts)
+    alike = [np.ptp(x) < _ALIKE * rewards.scale for x in (rewards.mean, spread)]
+    also = np.ptp(np.sqrt(rewards.variance)) < _ALIKE * rewards.scale
+    return bool(alike[0] and (alike[1] or also))
 
 
 def prompt_name(limit: Frontier, index: int) -> str:

@@ -24,9 +24,9 @@ def check_options(*, budget: str, level: float, target: str, estimator: str, see
     ):
         if value not in allowed:
             raise InputError(f"{label}={value!r}: choose one of {', '.join(map(repr, allowed))}")
-    if not 0 < level < 1:
+    if not 0 < check_number("level", level, positive=False) < 1:
         raise InputError(f"level={level!r}: give a probability between 0 and 1, such as 0.95")
-    if seed < 0:
+    if check_number("seed", seed, positive=False) != int(seed) or seed < 0:
         raise InputError(f"seed={seed!r}: give a whole number that is not negative")
 
 
@@ -37,6 +37,8 @@ def check_budgets(kl: ArrayLike) -> Array:
         InputError: a budget is not a finite number above 0.
     """
     try:
+        if isinstance(kl, (str, bool)):
+            raise TypeError
         budgets = np.atleast_1d(np.asarray(kl, dtype=np.float64))
     except (TypeError, ValueError):
         raise InputError(f"kl={kl!r}: give KL budgets in nats, such as [0.25, 0.5, 1]") from None
@@ -46,3 +48,17 @@ def check_budgets(kl: ArrayLike) -> Array:
     if bad.any():
         raise InputError(f"kl={budgets[bad][0]:g}: a KL budget is a finite number of nats above 0")
     return budgets
+
+
+def check_number(name: str, value: object, *, positive: bool) -> float:
+    """One finite number, above 0 where ``positive``.
+
+    Raises:
+        InputError: it is not.
+    """
+    number = (
+        float(value) if isinstance(value, int | float | np.number) and not isinstance(value, bool) else np.nan
+    )
+    if not np.isfinite(number) or (positive and number <= 0):
+        raise InputError(f"{name}={value!r}: give a finite number" + (" above 0" if positive else ""))
+    return number

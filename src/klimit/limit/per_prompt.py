@@ -81,6 +81,7 @@ def _pass(
     out: Array,
     within: Array,
     beta: Array,
+    shares: Array,
 ) -> None:
     longest = 0
     for p in range(first, last):
@@ -95,6 +96,7 @@ def _pass(
         if scales[p] == 0.0:
             within[p, :] = 0.0
             beta[p, :] = 0.0
+            shares[p, :] = 1.0 / n
             continue
         for b in range(_EIGHTHS + 1):
             edges[b] = (b * n) // _EIGHTHS
@@ -139,6 +141,7 @@ def _pass(
                 if node == 0:
                     spread = (squares[at] - 1.0 / n) / t[at] ** 2 - 2 * least / (t[at] * n) + 1.0 / n
                     within[p, c] = max(spread, 0.0)
+                    shares[p, c] = squares[at]
                     beta[p, c] = 1.0 / t[at] if at < len(t) - 1 else 0.0
 
 
@@ -165,16 +168,16 @@ class PerPromptBudget:
         return np.linspace(np.sqrt(low), np.sqrt(high), _KEPT_BUDGETS) ** 2
 
     @cached_property
-    def _kept_blocks(self) -> tuple[Array, Array, Array]:
+    def _kept_blocks(self) -> tuple[Array, Array, Array, Array]:
         return self._run(self._kept)
 
-    def _run(self, kl: Array) -> tuple[Array, Array, Array]:
-        """Block estimates ``(4, P, K)``, their sampling variance and the price, ``(P, K)``, in scaled rewards."""
+    def _run(self, kl: Array) -> tuple[Array, Array, Array, Array]:
+        """Block estimates ``(4, P, K)``; their sampling variance, price and weights' share, ``(P, K)``; scaled."""
         rewards = self.rewards
         n_prompts, n_budgets = rewards.n_prompts, len(kl)
         order = np.argsort(kl)
         out = np.zeros((_DEPTH, n_prompts, n_budgets))
-        within, beta = np.empty((n_prompts, n_budgets)), np.empty((n_prompts, n_budgets))
+        within, beta, shares = np.empty((3, n_prompts, n_budgets))
         scales = np.sqrt(rewards.variance * (rewards.counts - 1) / rewards.counts)
         t = grid(T_LOW, _OCTAVES)
 
@@ -197,17 +200,18 @@ class PerPromptBudget:
                     out,
                     within,
                     beta,
+                    shares,
                 )
 
             in_chunks(work, rewards.offsets)
         out /= deals
         back = np.argsort(order)
         unit = (scales / rewards.scale)[:, None]
-        return out[..., back] * unit, within[:, back] * unit**2, beta[:, back] * unit
+        return out[..., back] * unit, within[:, back] * unit**2, beta[:, back] * unit, shares[:, back]
 
     def levels(self, kl: Array) -> PromptLevels:
         """Each prompt's own limit at the budgets."""
-        blocks, within, _ = self._run(kl)
+        blocks, within, _, _ = self._run(kl)
         return PromptLevels(
             corrected=2 * blocks[:-1] - blocks[1:],
             plug_in=blocks[0],
@@ -217,7 +221,7 @@ class PerPromptBudget:
 
     def means(self, kl: Array) -> MeanLevels:
         """Averages over prompts, interpolated between budgets kept from one pass."""
-        blocks, _, _ = self._kept_blocks
+        blocks, _, _, shares = self._kept_blocks
         corrected = 2 * blocks[:-1] - blocks[1:]
         d1, d2 = corrected[0] - corrected[1], corrected[1] - corrected[2]
         noise = np.sqrt(noise_of_difference(d1, d2))
@@ -225,6 +229,7 @@ class PerPromptBudget:
             corrected=self._between(corrected.mean(axis=1), kl),
             plug_in=self._between(blocks[:2].mean(axis=1), kl),
             noise=self._between(noise, kl) ** 2,
+            share=self._between(shares.mean(axis=0), kl),
         )
 
     def beta(self, kl: Array) -> Array:

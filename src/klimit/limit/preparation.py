@@ -62,6 +62,16 @@ class Rewards:
         largest = float(self.variance.max(initial=0.0))
         return float(np.sqrt(largest) * np.sqrt(np.mean(self.variance / largest))) if largest > 0 else 0.0
 
+    def mean_error(self, *, given: bool) -> float:
+        """Standard error of the base mean: for the prompts given, or for the population they were drawn from."""
+        within = float((self.variance / self.counts).sum()) / self.n_prompts**2
+        if given:
+            return float(np.sqrt(within))
+        if self.n_prompts < 2:
+            return float("inf")
+        # Prompts that agree by chance cannot be surer of their mean than their own completions are.
+        return float(np.sqrt(max(self.mean.var(ddof=1) / self.n_prompts, within)))
+
     @cached_property
     def constant(self) -> NDArray[np.bool_]:
         """Prompts all of whose completions have the same reward."""

@@ -16,7 +16,7 @@ from klimit.limit.bracket import Bracket
 from klimit.limit.dual import Array
 from klimit.limit.estimator import Estimates, Inference
 from klimit.limit.levels import Budget
-from klimit.limit.options import check_budgets
+from klimit.limit.options import check_budgets, check_number
 from klimit.limit.pieces import Pieces, pieces
 from klimit.limit.preparation import Rewards
 from klimit.limit.saturation import Saturation, saturation
@@ -92,9 +92,12 @@ class Linearised:
     bias: Array
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Frontier:
     """The most reward that any method can buy at each KL budget; made by :func:`klimit.frontier`.
+
+    Intervals are kept within what is certain: a gain is never below 0 (the base policy is allowed) nor above what the
+    largest reward leaves, where that is known; an interval always holds its own estimate.
 
     Attributes:
         samples: the base samples.
@@ -144,12 +147,7 @@ class Frontier:
     @property
     def base_reward_error(self) -> float:
         """Standard error of :attr:`base_reward`, for the target."""
-        rewards = self.rewards
-        if self.inference.target == "these-prompts":
-            return float(np.sqrt((rewards.variance / rewards.counts).sum()) / rewards.n_prompts)
-        if rewards.n_prompts < 2:
-            return float("inf")
-        return float(rewards.mean.std(ddof=1) / np.sqrt(rewards.n_prompts))
+        return self.rewards.mean_error(given=self.inference.target == "these-prompts")
 
     @cached_property
     def _along(self) -> tuple[Array, Array, Array, Array]:
@@ -224,14 +222,13 @@ class Frontier:
         Raises:
             InputError: the gain is not a finite number, or above what the largest reward allows.
         """
-        if not np.isfinite(gain):
-            raise InputError(f"gain={gain!r}: give a finite number, in the unit of the reward")
+        gain = check_number("gain", gain, positive=False)
         if gain <= 0:
             return Inverse(gain, 0.0, 0.0, 0.0, "estimate")
-        if self.reward_max is not None and gain > self.reward_max - self.base_reward:
+        if gain > self.bracket.cap:
             raise InputError(
-                f"gain={gain:g}: no policy gains more than {self.reward_max - self.base_reward:g}, from the base mean "
-                f"{self.base_reward:g} to the largest reward {self.reward_max:g}"
+                f"gain={gain:g}: no policy gains more than about {self.bracket.cap:.4g}, from the base mean "
+                f"{self.base_reward:.4g} to the largest reward {self.reward_max:g}"
             )
         kl, value, low, high = self._inverse_table
         centre = self._invert(gain, kl, value, float("nan"))
@@ -239,7 +236,9 @@ class Frontier:
         least = self._invert(gain, kl, high, float("nan"))
         if np.isnan(least):
             edge = self.bracket
-            least = self.horizon + max(0.0, gain - edge.high) / edge.slope if np.isfinite(edge.slope) else 0.0
+            least = self.horizon + (
+                max(0.0, gain - edge.high) / edge.slope if 0 < edge.slope < np.inf else 0.0
+            )
         if np.isinf(most):
             reached = np.flatnonzero(self.bracket.steps_gain >= gain)
             most = float(self.bracket.steps_kl[reached[0]]) if len(reached) else most
@@ -290,6 +289,12 @@ class Frontier:
         drawn: Axes = plot_frontier(self, ax=ax, **options)
         return drawn
 
+    def __repr__(self) -> str:
+        return (
+            f"Frontier({self.reward_name}: {self.n_prompts} prompts, {self.budget} budget, "
+            f"horizon {self.horizon:.3g} nats, {self.inference.target}, {self.level:.0%} intervals)"
+        )
+
     def _estimate(self, kl: Array) -> tuple[Estimates, Array]:
         """Estimates and prices within the horizon, in scaled rewards."""
         assert self.engine is not None
@@ -326,8 +331,7 @@ class Frontier:
         return gain, low, high, beta
 
     def _at_beta(self, beta: float) -> Point:
-        if not (np.isfinite(beta) and beta > 0):
-            raise InputError(f"beta={beta!r}: give a finite number above 0, in reward per nat")
+        beta = check_number("beta", beta, positive=True)
         if self.budget != "average":
             raise InputError(
                 "beta= belongs to the average budget: under a per-prompt budget every prompt has its own beta"

@@ -23,14 +23,40 @@ def resolve_limit(
     target: Target,
 ) -> AverageLimit | None:
     """The limit given, else the average-budget frontier of the samples; None where none is wanted."""
-    if not wanted or limit is not None:
-        return limit if wanted else None
+    if not wanted:
+        return None
+    if limit is not None:
+        check_limit(samples, reward, limit)
+        return limit
     from klimit.limit.frontier import frontier
 
     computed: AverageLimit = frontier(
         samples, reward=reward, budget="average", level=level, seed=seed, target=target
     )
     return computed
+
+
+def check_limit(samples: Samples, reward: str, limit: AverageLimit) -> None:
+    """Raise unless a limit is the average-budget one of these samples and this reward: efficiency is against that."""
+    from klimit.limit.result import Frontier
+
+    if not isinstance(limit, Frontier):
+        return
+    if limit.budget != "average":
+        raise InputError(
+            "limit= has a per-prompt budget; efficiency is against the average-budget limit: "
+            "frontier(..., budget='average')"
+        )
+    same = limit.samples is samples or (
+        limit.reward_name == reward
+        and np.array_equal(limit.samples.offsets, samples.offsets)
+        and np.array_equal(limit.samples.reward(reward), samples.reward(reward))
+    )
+    if not same or limit.reward_name != reward:
+        raise InputError(
+            f"limit= is of other samples or another reward ({limit.reward_name!r}, {limit.n_prompts} prompts); "
+            f"make it from the same samples with reward={reward!r}"
+        )
 
 
 def check_level(level: float, target: Target) -> None:

@@ -95,7 +95,7 @@ def legend(findings: Findings) -> list[str]:
     if limit.saturation.status == "estimate" and limit.rewards.scale > 0:
         top = limit.saturation
         lines.append(
-            f"Saturates at {findings.numbers.gain(top.gain)} from {nats(top.kl)} on: no KL beyond buys more."
+            f"As far as seen, it saturates at {findings.numbers.gain(top.gain)}, from {nats(top.kl)} on."
         )
     if limit.horizon > 0:
         lines.append(f"Horizon {nats(limit.horizon)}: {REASONS[limit.horizon_reason]}.")

@@ -9,6 +9,7 @@ from klimit.report.findings import Findings
 from klimit.report.numbers import kl_text, nats, percent, percent_interval, plural
 
 _AS_GOOD = 0.95  # efficiency from which best-of-N leaves little to training at its KL
+_LITTLE = 0.1  # of best-of-N's gain: not worth a training run
 _WIDE = 0.25  # half-width over gain from which an interval is too wide to act on
 # Four times the completions move the horizon of Gaussian rewards by about half a nat.
 _NATS_PER_QUADRUPLE = 0.5
@@ -92,13 +93,25 @@ def _decide(findings: Findings) -> str:
     left, most = (max(best.gain[i] * (1 / share - 1), 0.0) for share in (efficiency, best.efficiency_low[i]))
     if efficiency >= _AS_GOOD:
         return (
-            f"use best-of-N: at the KL of N = {best.n[i]:g} training can add at most {form.gain(most)} reward, "
-            "so train only to save the draws."
+            f"use best-of-N: at the KL of N = {best.n[i]:g} training can add at most {form.gain(most)} reward; "
+            + _beyond(findings, float(best.gain[i]))
         )
     return (
         f"training may pay: at the KL of best-of-{best.n[i]:g} ({nats(best.kl[i])}) it can add "
         f"{form.gain(left)} reward, at most {form.gain(most)}."
     )
+
+
+def _beyond(findings: Findings, gain: float) -> str:
+    """What more KL than that of best-of-N may buy: training is not confined to it."""
+    last = max(findings.points, key=lambda point: point.kl)
+    if not np.isfinite(last.gain_high):
+        return "what more KL may buy, these samples cannot say."
+    more = max(last.gain_high - gain, 0.0)
+    if more <= _LITTLE * gain:
+        return "more KL buys little, so train only to save the draws."
+    known = "" if last.status == "estimate" else ": these samples cannot say"
+    return f"{nats(last.kl)} may buy up to {findings.numbers.gain(more)} more{known}."
 
 
 def _reach(findings: Findings, kl: float) -> str:

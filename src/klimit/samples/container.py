@@ -20,7 +20,7 @@ from klimit.samples.lazy import LazyColumn
 Floats = NDArray[np.floating[Any]]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Samples:
     """Completions of prompts, drawn i.i.d. from one policy per prompt, with their rewards.
 
@@ -53,6 +53,10 @@ class Samples:
     source: str = "samples"
     notes: tuple[str, ...] = ()
     held: Mapping[str, HeldBack] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.rewards)
+        return f"Samples({self.n_prompts} prompts, {self.n_completions} completions, rewards: {names})"
 
     @property
     def n_prompts(self) -> int:
