@@ -13,7 +13,7 @@ from klimit.limit.dual import Array
 from klimit.limit.estimator import extrapolate, remaining_bias
 from klimit.limit.levels import Budget, MeanLevels
 
-BUDGETS = 192  # candidate budgets
+BUDGETS = 512  # candidate budgets, 2% apart
 
 # Chosen by the cover of the intervals after selection, see benchmarks/cover.py.
 _SHRINK, _SHRINK_NOISE, _SHRINK_NOISE_MOST = 0.67, 0.7, 0.1
