@@ -30,7 +30,7 @@ from klimit.limit.kernels import deals_for, prompt_statistics
 from klimit.testsystems import systems
 
 LAWS = ("gaussian", "exponential", "bernoulli", "two-normals")
-COMPLETIONS, PROMPTS, REPETITIONS, PSIS_REPETITIONS = 128, 300, 200, 24
+COMPLETIONS, PROMPTS, REPETITIONS, PSIS_REPETITIONS = 128, 300, 100, 12
 BUDGETS = np.array([0.1, 0.2, 0.4, 0.7, 1.0, 1.5, 2.0])
 NAMES = ("plug-in", "analytic", "PSIS", "jackknife", "richardson", "extrapolated")
 SEED = 20261124

@@ -32,6 +32,9 @@ def frontier(
         str | None, typer.Option(metavar="SQL", help="Condition that chooses rows: \"policy = 'cot'\".")
     ] = None,
     lower_is_better: Annotated[bool, typer.Option("--lower-is-better", help="Rewards are costs.")] = False,
+    min_completions: Annotated[
+        int, typer.Option("--min-completions", metavar="N", help="Leave out prompts with fewer completions.")
+    ] = 1,
     reward_max: Annotated[
         float | None, typer.Option(metavar="X", help="Largest reward there is, if known.")
     ] = None,
@@ -72,6 +75,7 @@ def frontier(
         "prompt": prompt or None,
         "where": where,
         "lower_is_better": lower_is_better,
+        "min_completions": min_completions,
         "reward_max": reward_max,
         "budget": budget,
         "target": target,
@@ -95,6 +99,7 @@ def find(
     prompt: list[str] | None = None,
     where: str | None = None,
     lower_is_better: bool = False,
+    min_completions: int = 1,
     reward_max: float | None = None,
     budget: str = "average",
     target: str = "population",
@@ -116,7 +121,7 @@ def find(
 
         samples = as_samples(
             list(files), reward=reward, prompt=prompt, where=where, lower_is_better=lower_is_better
-        )
+        ).at_least(min_completions)
     with doing(f"estimating from {samples.n_completions:,} rewards"):
         import klimit
         from klimit.report.findings import gather
@@ -140,7 +145,7 @@ def find(
                 level=level,
                 seed=seed,
                 target=whom,
-                limit=limit if kind == "average" else None,
+                limit=limit if kind == "average" else limit.outer,
             )
         # Both warn of the same limitations: the limit says it better.
         return gather(limit, best, kl=kl, warnings=said or said_of_best)

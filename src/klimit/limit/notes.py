@@ -45,7 +45,8 @@ def warnings_of(limit: Frontier) -> list[str]:
         lines.append(
             f"{len(few)} of {n_prompts} prompts have fewer than {needed} completions (prompt "
             f"{prompt_name(limit, few[0])} has {int(rewards.counts[few[0]])}): the limit is bracketed, "
-            "not estimated; sample more there, or leave them out"
+            f"not estimated; sample more there, or leave them out: samples.at_least({needed}), "
+            f"--min-completions {needed}"
         )
     if n_prompts == 1 and limit.inference.target == "population":
         lines.append(

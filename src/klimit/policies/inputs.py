@@ -108,5 +108,5 @@ def _short(samples: Samples, size: int) -> str:
     more = ", ..." if len(short) > 3 else ""
     return (
         f"{len(short)} of {samples.n_prompts} prompts have fewer completions ({names}{more}); "
-        "sample more there, or leave them out"
+        f"sample more there, or leave them out: samples.at_least({size}), --min-completions {size}"
     )

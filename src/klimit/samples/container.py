@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from klimit.errors import InputError
 from klimit.samples.columns import HeldBack, choose_reward
-from klimit.samples.lazy import LazyColumn
+from klimit.samples.lazy import LazyColumn, chosen
 
 Floats = NDArray[np.floating[Any]]
 
@@ -94,6 +94,36 @@ class Samples:
                 f"({self.n_completions},)"
             )
         return replace(self, rewards={**self.rewards, name: array})
+
+    def at_least(self, completions: int) -> Samples:
+        """The prompts with at least so many completions; how many were left out is said in ``notes``.
+
+        Raises:
+            InputError: no prompt has so many.
+        """
+        kept = self.counts >= completions
+        if kept.all():
+            return self
+        if not kept.any():
+            raise InputError(
+                f"{self.source}: no prompt has {completions} completions; the most are {self.counts.max()}"
+            )
+        rows = np.repeat(kept, self.counts)
+        short = (
+            f"left out {(~kept).sum()} of {self.n_prompts} prompts with fewer than {completions} completions"
+        )
+        return replace(
+            self,
+            rewards={name: values[rows] for name, values in self.rewards.items()},
+            offsets=np.concatenate([[0], np.cumsum(self.counts[kept])]),
+            prompt_ids=self.prompt_ids[kept],
+            logprob=None if self.logprob is None else self.logprob[rows],
+            ref_logprob=None if self.ref_logprob is None else self.ref_logprob[rows],
+            prompts=None if self.prompts is None else self.prompts[kept],
+            completions=None if self.completions is None else chosen(self.completions, rows),
+            metadata={name: chosen(column, rows) for name, column in self.metadata.items()},
+            notes=(*self.notes, short),
+        )
 
     @classmethod
     def from_array(cls, rewards: ArrayLike, *, name: str = "reward") -> Samples:

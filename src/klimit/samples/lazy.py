@@ -64,3 +64,10 @@ class LazyColumn:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (np.asarray, (self.values(),))
+
+
+def chosen(column: LazyColumn | NDArray[Any], rows: NDArray[np.bool_]) -> LazyColumn | NDArray[Any]:
+    """Some rows of a column, still read on first use where it was."""
+    if isinstance(column, LazyColumn):
+        return LazyColumn(column.table, lambda: column.values()[rows], int(rows.sum()))
+    return column[rows]
