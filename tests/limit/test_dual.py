@@ -46,3 +46,13 @@ def test_a_curve_that_stops_being_convex_ends_there(points):
     t = points.t
     bent = np.where(t < 2, t**2 / 2, 2 + 0.5 * (t - 2))
     assert DualCurve(points, bent).kl_max < 2.6
+
+
+@pytest.mark.parametrize("derivative", [0, 1, 2])
+def test_the_spline_is_scipys(points, derivative):
+    from scipy.interpolate import make_interp_spline
+
+    values = np.cos(3 * points.u)
+    u = np.linspace(points.u[0], points.u[-1], 301)
+    expected = make_interp_spline(points.u, values, k=5)(u, nu=derivative)
+    assert points.basis(u, derivative=derivative) @ values == pytest.approx(expected, abs=1e-8)

@@ -15,7 +15,7 @@ def levels_with(truth, biases, *, prompts=200, spread=0.1, seed=0):
     centre += truth - centre.mean()
     corrected = np.stack([centre - b for b in biases])
     within = np.full((prompts, 1), (spread / 2) ** 2)
-    return PromptLevels(corrected, centre - 0.3, np.zeros(1), lambda: within)
+    return PromptLevels(corrected, centre - 0.3, np.zeros(1), lambda prompts: within[prompts])
 
 
 @pytest.mark.parametrize("ratio", [0.25, 0.4, 0.6, 0.75])
@@ -80,7 +80,7 @@ def test_influences_predict_what_leaving_a_prompt_out_does():
     corrected = np.stack([base, base - d1, base - d1 - d2])
 
     def value(rows):
-        part = PromptLevels(corrected[:, rows], base[rows], np.zeros(1), lambda: base)
+        part = PromptLevels(corrected[:, rows], base[rows], np.zeros(1), lambda prompts: base[prompts])
         return Inference().estimate(part)
 
     whole = value(slice(None))

@@ -83,7 +83,7 @@ class AverageBudget:
             corrected=self._at(self.statistics.jackknife, u) + paid,
             plug_in=self._at(self.statistics.plug_in[0], u) + paid,
             shift=self._shift(kl, u),
-            within=lambda: self._within(u),
+            within=lambda prompts: self._within(u, prompts),
         )
 
     def means(self, kl: Array) -> MeanLevels:
@@ -108,10 +108,10 @@ class AverageBudget:
         ]
 
         def pack(part: list[Array], variance: Array) -> PromptLevels:
-            return PromptLevels(part[0], part[1], np.zeros(len(u)), lambda: variance)
+            return PromptLevels(part[0], part[1], np.zeros(len(u)), lambda prompts: variance[prompts])
 
         # h = L/t and t h' = L' - L/t, so L' = h + h_u, t L' - L = t h_u and L = t h.
-        variance = self._within(u)
+        variance = self._within(u, slice(None))
         gain = pack([h + d for h, d in zip(value, slope, strict=True)], variance)
         forward = pack([t * d for d in slope], variance * t**2)
         reverse = pack([t * h for h in value], variance * t**2)
@@ -135,12 +135,12 @@ class AverageBudget:
         curvature = kl * np.exp(-u) + self._at(self.curve.log_partition, u, derivative=2)
         return np.asarray(slopes.var(axis=0, ddof=1) / (2 * n_prompts * np.maximum(curvature, 1e-300)))
 
-    def _within(self, u: Array) -> Array:
-        """Sampling variance of each prompt's plug-in ``L(t)/t``, by the delta method: the mean is estimated too."""
+    def _within(self, u: Array, prompts: slice) -> Array:
+        """Sampling variance of prompts' plug-in ``L(t)/t``, by the delta method: the mean is estimated too."""
         t = np.exp(u)
-        share = np.exp(np.log(self.statistics.share) @ self.grid.basis(u).T)  # sum w^2 / (sum w)^2
-        plug_in = self.statistics.plug_in[0]
+        share = np.exp(np.log(self.statistics.share[prompts]) @ self.grid.basis(u).T)  # sum w^2 / (sum w)^2
+        plug_in = self.statistics.plug_in[0, prompts]
         gain = self._at(plug_in, u) + self._at(plug_in, u, derivative=1)  # L'(t) - L'(0)
-        n = self.counts[:, None]
-        variance = (share - 1 / n) / t**2 - 2 * gain / (t * n) + self.variances[:, None] / n
+        n = self.counts[prompts, None]
+        variance = (share - 1 / n) / t**2 - 2 * gain / (t * n) + self.variances[prompts, None] / n
         return np.asarray(np.maximum(variance, 0.0))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,33 @@ Array = NDArray[np.float64]
 _DEGREE = 5
 _SHORT_OF_SATURATION = 0.99
 _DENSE = 8  # points between two of the grid, where the budget's minimiser is bracketed
+
+
+def b_splines(knots: Array, u: Array, degree: int, *, derivative: int = 0) -> Array:
+    """All B-splines (or their derivatives) at points within the knots, ``(K, len(knots) - degree - 1)``.
+
+    De Boor's recursion; SciPy's splines give the same (tested), but importing them takes longer than most runs.
+    """
+    u = np.asarray(u, dtype=np.float64)
+    last = len(knots) - degree - 2
+    cell = np.clip(np.searchsorted(knots, u, side="right") - 1, degree, last)
+    # Only degree + 1 splines differ from 0 at a point: those of order d that do are cell - d, ..., cell.
+    values = [np.ones(len(u))]
+    for order in range(1, degree + 1):
+        higher = [np.zeros(len(u)) for _ in range(order + 1)]
+        for r, value in enumerate(values):
+            left, right = knots[cell - order + 1 + r], knots[cell + 1 + r]
+            part = value / (right - left)
+            if order > degree - derivative:
+                higher[r] -= order * part
+                higher[r + 1] += order * part
+            else:
+                higher[r] += (right - u) * part
+                higher[r + 1] += (u - left) * part
+        values = higher
+    out = np.zeros((len(u), last + 1))
+    out[np.arange(len(u))[:, None], cell[:, None] - degree + np.arange(degree + 1)] = np.stack(values, axis=1)
+    return out
 
 
 @dataclass(frozen=True)
@@ -31,14 +57,19 @@ class Grid:
         return np.log(self.t)
 
     @cached_property
-    def _unit(self) -> Any:
-        from scipy.interpolate import make_interp_spline
+    def _knots(self) -> Array:
+        """Not-a-knot: the first and last intervals of the grid share their polynomials."""
+        ends = np.ones(_DEGREE + 1)
+        inner = self.u[_DEGREE // 2 + 1 : -(_DEGREE // 2) - 1]
+        return np.concatenate([self.u[0] * ends, inner, self.u[-1] * ends])
 
-        return make_interp_spline(self.u, np.eye(len(self.t)), k=_DEGREE)
+    @cached_property
+    def _to_coefficients(self) -> Array:
+        return np.asarray(np.linalg.inv(b_splines(self._knots, self.u, _DEGREE)), dtype=np.float64)
 
     def basis(self, u: Array, *, derivative: int = 0) -> Array:
         """Weights ``(K, T)`` that turn values on the grid into values (or derivatives in ``u``) at ``u``, ``(K,)``."""
-        return np.asarray(self._unit(u, nu=derivative), dtype=np.float64)
+        return np.asarray(b_splines(self._knots, u, _DEGREE, derivative=derivative) @ self._to_coefficients)
 
     @cached_property
     def dense(self) -> Array:

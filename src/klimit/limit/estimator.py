@@ -30,6 +30,7 @@ TARGETS: tuple[str, ...] = get_args(Target)
 _RATIO_LOW, _RATIO_HIGH = 0.25, 0.8
 _BIAS_SHARE = 0.3
 _DEGENERATE = 0.3  # of the variance within prompts: less between them is a coincidence
+_ENOUGH = 256
 _SKEW_CAP, _SKEW_SHIFT_CAP = 3.0, 1.2
 
 
@@ -151,11 +152,12 @@ class Inference:
             if n_prompts < 2:
                 return np.full(influence.shape[1], np.inf)
             total = influence.var(axis=0, ddof=1)
-            within = levels.within().mean(axis=0)
+            # A few prompts are enough to tell a coincidence.
+            within = levels.within(slice(None, None, max(1, n_prompts // _ENOUGH))).mean(axis=0)
             # Prompts that agree by chance are no surer than their own completions.
             return np.asarray(np.sqrt(np.where(total < _DEGENERATE * within, within, total) / n_prompts))
         # What the extrapolation itself adds shows between prompts only: few of them get an allowance for it.
-        within = levels.within().mean(axis=0) * (1 + 1 / n_prompts)
+        within = levels.within(slice(None)).mean(axis=0) * (1 + 1 / n_prompts)
         if n_prompts < 2:
             return np.asarray(np.sqrt(within))
         # A corrected estimate differs from its uncorrected base in noise within prompts only.

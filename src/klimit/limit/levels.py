@@ -22,13 +22,13 @@ class PromptLevels:
             before, ``(3, P, K)``.
         plug_in: the uncorrected estimate from all samples, ``(P, K)``.
         shift: to be added to the mean for the bias that taking a minimum causes, ``(K,)``.
-        within: sampling variance of each prompt's estimate, given the prompt, ``(P, K)``; computed when asked for.
+        within: given a choice of prompts, the sampling variance of each one's estimate, ``(chosen, K)``.
     """
 
     corrected: Array
     plug_in: Array
     shift: Array
-    within: Callable[[], Array]
+    within: Callable[[slice], Array]
 
 
 @dataclass(frozen=True)

@@ -216,7 +216,7 @@ class PerPromptBudget:
             corrected=2 * blocks[:-1] - blocks[1:],
             plug_in=blocks[0],
             shift=np.zeros(len(kl)),
-            within=lambda: within,
+            within=lambda prompts: within[prompts],
         )
 
     def means(self, kl: Array) -> MeanLevels:

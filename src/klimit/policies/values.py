@@ -14,7 +14,7 @@ from klimit.policies.levels import Floats, Ints, Levels, join_levels, tied_level
 from klimit.policies.ties import kl_with_ties, level_loss, untied_kl
 from klimit.policies.wins import best_of_n_table, tie_excess
 from klimit.policies.within import gain_variance, kl_variance
-from klimit.samples.sorting import sorted_groups
+from klimit.samples.sorting import SortedGroup, for_sorted_groups
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,21 +62,25 @@ def best_of_n_values(
     base = np.empty(n_prompts)
     gain = np.empty((n_prompts, k))
     variance = np.zeros((n_prompts, k)) if within else None
-    weights: dict[int, Floats] = {}
-    levels: dict[int, list[Levels]] = {}
-    for group in sorted_groups(values, offsets):
-        if group.n not in weights:
-            weights[group.n] = np.stack([best_weights(group.n, size) for size in sizes], axis=1)
+    weights = {
+        n: np.stack([best_weights(n, size) for size in sizes], axis=1)
+        for n in np.unique(np.diff(offsets)).tolist()
+    }
+    levels: dict[int, list[Levels]] = {n: [] for n in weights}
+
+    def measure(group: SortedGroup) -> None:
         base[group.prompts], centred = group.centred()
         gain[group.prompts] = centred @ weights[group.n]
         if variance is not None:
             variance[group.prompts] = np.stack([_gain_variance(centred, size) for size in sizes], axis=1)
         found = tied_levels(group)
         if len(found.at):
-            levels.setdefault(group.n, []).append(found)
+            levels[group.n].append(found)
+
+    for_sorted_groups(measure, values, offsets)
     gain[:, [size == 1 for size in sizes]] = 0.0  # by definition; the mean's rounding is no gain
 
-    joined = {n: join_levels(parts) for n, parts in levels.items()}
+    joined = {n: join_levels(parts) for n, parts in levels.items() if parts}
     kl, kl_rough, win_rate, kl_var = (np.zeros((n_prompts, k)) for _ in range(4))
     for j, size in enumerate(sizes):
         kl[:, j] = kl_rough[:, j] = untied_kl(size)
