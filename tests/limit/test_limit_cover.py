@@ -43,3 +43,40 @@ def test_intervals_cover_within_the_horizon(study, law, completions, prompts):
 def test_the_plug_in_with_intervals_over_prompts_does_not(study):
     """Negative control: many prompts make its interval narrow around a wrong centre."""
     assert covers(study, "gaussian", 16, 1500, "plug-in").mean() < 0.2
+
+
+@pytest.fixture(scope="module")
+def rows(study):
+    return list(study.read(study.TABLE).values())
+
+
+class TestTheCommittedTable:
+    """benchmarks/cover.csv, the whole study: 1,000 repetitions a cell."""
+
+    def test_every_cell_covers(self, rows):
+        for row in rows:
+            assert int(row["repetitions"]) >= 1000
+            assert float(row["cover"]) >= 93 - 2 * float(row["standard_error"]), row
+
+    def test_no_law_is_left_out(self, study, rows):
+        cells = {(row["law"], row["completions"], row["prompts"]) for row in rows}
+        for law in systems():
+            for completions in study.COMPLETIONS:
+                for prompts in study.PROMPTS[:2]:
+                    assert (law, str(completions), str(prompts)) in cells
+
+    def test_the_plug_in_would_fail(self, rows):
+        """Negative control: the same check rejects the naive interval."""
+        many = [row for row in rows if row["prompts"] == "3000" and row["completions"] == "16"]
+        assert many
+        assert all(float(row["plug_in"]) < 93 for row in many)
+
+    @pytest.mark.parametrize(
+        ("completions", "least"), [("32", 0.75), ("128", 1.25 / 1.05), ("512", 1.5)], ids=["32", "128", "512"]
+    )
+    def test_the_horizon_is_not_bought_with_silence(self, rows, completions, least):
+        """The study's grid of candidate horizons was 5% coarse at 128 completions; see docs/estimator.md."""
+        row = next(
+            r for r in rows if (r["law"], r["completions"], r["prompts"]) == ("gaussian", completions, "300")
+        )
+        assert float(row["horizon_median"]) >= least
