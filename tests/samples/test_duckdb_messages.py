@@ -36,7 +36,15 @@ def test_an_error_names_the_file():
         duckdb.execute("FROM z")
 
 
-def test_ctrl_c_stops_a_long_read_at_once(tmp_path):
+@pytest.fixture
+def heeds_ctrl_c():
+    """A run started in the background inherits a SIGINT that is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_stops_a_long_read_at_once(tmp_path, heeds_ctrl_c):
     path = tmp_path / "a.parquet"
     duckdb.execute(f"COPY (SELECT n AS prompt_id, 1.0 AS reward FROM range(2_000_000) t(n)) TO '{path}'")
     slow = "md5(" * 30 + "CAST(prompt_id AS VARCHAR)" + ")" * 30  # half a minute, left alone
