@@ -96,7 +96,9 @@ SLEEP_AS_A_DATABASE = (
 @pytest.mark.parametrize("work", [SLEEP, SLEEP_AS_A_DATABASE])
 def test_ctrl_c_exits_with_130_and_one_line(samples, tmp_path, work):
     wait = (
-        "import time, klimit.samples\n"
+        "import signal, time, klimit.samples\n"
+        # A run started in the background inherits a SIGINT that is ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from klimit.errors import InputError\n"
         "def slow(*_, **__):\n"
         "        print('ready', flush=True)\n"
