@@ -1,7 +1,7 @@
 """Do the intervals of the limit cover? Every law, sample count and prompt count, many repetitions, known truth.
 
     python benchmarks/cover.py                      # the whole study, resumes where it stopped
-    python benchmarks/cover.py --laws exponential --n 128 --prompts 300 --repetitions 200 --out /tmp/look.csv
+    python benchmarks/cover.py --laws exponential --n 128 --prompts 300 --repetitions 200 --out look.csv
 
 Each repetition draws fresh prompts (with their own locations and, unless ``--equal``, scales) and completions, and
 asks :func:`klimit.frontier` for the limit at fixed budgets. Cover is counted over the budgets within that
