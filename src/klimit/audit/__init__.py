@@ -1,0 +1,1 @@
+"""What a trained policy got for its KL, and where the rest went."""
