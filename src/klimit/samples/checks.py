@@ -10,9 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from klimit.errors import InputError
 
-# A log-probability may exceed 0 by the rounding of the sum over tokens, not by more.
-LOGPROB_SLACK = 1e-6
-
 
 def check_array(values: ArrayLike, *, name: str = "rewards") -> NDArray[np.floating[Any]]:
     """The values as a finite 2-D float array, ``(n_prompts, n_completions_per_prompt)``.

@@ -31,12 +31,18 @@ class Samples:
         logprob: log-probability of each completion under the policy that sampled it, in nats, summed over
             its tokens; shape ``(n_completions,)``.
         ref_logprob: the same under the reference policy.
+        token_kl: KL of the policy's next-token distribution from the reference's, exact at every token, summed along
+            the completion; nats, shape ``(n_completions,)``.
+        sampling_logprob: log-probability under the same policy, by the engine that sampled.
+        n_tokens: tokens of each completion, shape ``(n_completions,)``, int64.
+        truncated: which completions were cut at the token limit, shape ``(n_completions,)``, bool.
         prompts: prompt texts, shape ``(n_prompts,)``.
         completions: completion texts, shape ``(n_completions,)``.
         metadata: further columns, each of shape ``(n_completions,)``.
         source: where the samples came from, for messages.
         notes: what reading guessed, held back or changed, one line each.
         held: columns found but unusable (missing values, say), each with its reason.
+        per_token: which of the four sums over tokens were given as lists of one number a token.
 
     Texts and metadata read from a file or frame are :class:`klimit.samples.lazy.LazyColumn`: read when first
     looked at, arrays to ``numpy.asarray``.
@@ -47,12 +53,17 @@ class Samples:
     prompt_ids: NDArray[Any]
     logprob: Floats | None = None
     ref_logprob: Floats | None = None
+    token_kl: Floats | None = None
+    sampling_logprob: Floats | None = None
+    n_tokens: NDArray[np.int64] | None = None
+    truncated: NDArray[np.bool_] | None = None
     prompts: NDArray[Any] | None = None
     completions: NDArray[Any] | LazyColumn | None = None
     metadata: Mapping[str, NDArray[Any] | LazyColumn] = field(default_factory=dict)
     source: str = "samples"
     notes: tuple[str, ...] = ()
     held: Mapping[str, HeldBack] = field(default_factory=dict)
+    per_token: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         names = ", ".join(self.rewards)
@@ -108,21 +119,89 @@ class Samples:
             raise InputError(
                 f"{self.source}: no prompt has {completions} completions; the most are {self.counts.max()}"
             )
-        rows = np.repeat(kept, self.counts)
         short = (
             f"left out {(~kept).sum()} of {self.n_prompts} prompts with fewer than {completions} completions"
         )
+        return replace(self.select(kept), notes=(*self.notes, short))
+
+    def select(self, prompts: ArrayLike) -> Samples:
+        """Some of the prompts, or all in another order, with all their completions.
+
+        Args:
+            prompts: places of the prompts wanted, each once, in the order wanted; or a mask of shape ``(n_prompts,)``.
+
+        Raises:
+            InputError: no prompt, a place that there is not, or one twice.
+        """
+        given = np.asarray(prompts)
+        if given.dtype == np.bool_ and given.shape != (self.n_prompts,):
+            raise InputError(
+                f"{self.source}: the mask has shape {given.shape}; one value a prompt is ({self.n_prompts},)"
+            )
+        places = np.flatnonzero(given) if given.dtype == np.bool_ else given.astype(np.int64)
+        if not len(places):
+            raise InputError(f"{self.source}: no prompt is left")
+        if places.min() < 0 or places.max() >= self.n_prompts or len(np.unique(places)) < len(places):
+            raise InputError(
+                f"{self.source}: prompts are chosen by distinct places from 0 to {self.n_prompts - 1}"
+            )
+        if np.array_equal(places, np.arange(self.n_prompts)):
+            return self
+        counts = self.counts[places]
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        rows = np.repeat(self.offsets[places] - offsets[:-1], counts) + np.arange(offsets[-1])
+        return self._taken(places, offsets, rows)
+
+    def rows(self, mask: ArrayLike) -> Samples:
+        """Some of the completions; prompts left without any are left out, and counted in ``notes``.
+
+        Args:
+            mask: which to keep, shape ``(n_completions,)``, bool.
+
+        Raises:
+            InputError: the mask has another shape or keeps none.
+        """
+        kept = np.asarray(mask)
+        if kept.shape != (self.n_completions,) or kept.dtype != np.bool_:
+            raise InputError(
+                f"{self.source}: the mask is {kept.dtype} of shape {kept.shape}; it must be bool, one value a "
+                f"completion, ({self.n_completions},)"
+            )
+        if kept.all():
+            return self
+        if not kept.any():
+            raise InputError(f"{self.source}: no completion is left")
+        counts = np.diff(np.concatenate([[0], np.cumsum(kept)])[self.offsets])
+        places = np.flatnonzero(counts)
+        offsets = np.concatenate([[0], np.cumsum(counts[places])])
+        taken = self._taken(places, offsets, np.flatnonzero(kept))
+        if len(places) == self.n_prompts:
+            return taken
+        lost = f"left out {self.n_prompts - len(places)} of {self.n_prompts} prompts: no completion chosen"
+        return replace(taken, notes=(*self.notes, lost))
+
+    def _taken(
+        self, prompts: NDArray[np.int64], offsets: NDArray[np.int64], rows: NDArray[np.int64]
+    ) -> Samples:
+        """The prompts and rows at these places, with everything known of them."""
+
+        def of(values: NDArray[Any] | None) -> Any:
+            return None if values is None else values[rows]
+
         return replace(
             self,
+            logprob=of(self.logprob),
+            ref_logprob=of(self.ref_logprob),
+            token_kl=of(self.token_kl),
+            sampling_logprob=of(self.sampling_logprob),
+            n_tokens=of(self.n_tokens),
+            truncated=of(self.truncated),
             rewards={name: values[rows] for name, values in self.rewards.items()},
-            offsets=np.concatenate([[0], np.cumsum(self.counts[kept])]),
-            prompt_ids=self.prompt_ids[kept],
-            logprob=None if self.logprob is None else self.logprob[rows],
-            ref_logprob=None if self.ref_logprob is None else self.ref_logprob[rows],
-            prompts=None if self.prompts is None else self.prompts[kept],
+            offsets=offsets,
+            prompt_ids=self.prompt_ids[prompts],
+            prompts=None if self.prompts is None else self.prompts[prompts],
             completions=None if self.completions is None else chosen(self.completions, rows),
             metadata={name: chosen(column, rows) for name, column in self.metadata.items()},
-            notes=(*self.notes, short),
         )
 
     @classmethod

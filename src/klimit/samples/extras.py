@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from klimit.samples.columns import Roles
 from klimit.samples.grouping import Groups
 from klimit.samples.kinds import is_list, plain
 from klimit.samples.lazy import LazyColumn
 from klimit.samples.measures import Completions
+from klimit.samples.roles import Roles
 
 
 def text_column(completions: Completions, groups: Groups, name: str | None) -> LazyColumn | None:
@@ -22,14 +23,25 @@ def text_column(completions: Completions, groups: Groups, name: str | None) -> L
         ("csv", "tsv")
     ):
         text = f"coalesce({text}, '')"  # in a CSV nothing tells an empty text from a missing one
+
+    def first(n: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
+        (values,) = completions.columns([text], first=n)
+        places = (
+            np.arange(len(values)) if groups.order is None else np.flatnonzero(groups.order < len(values))
+        )
+        return places, values[groups.rows(places)]
+
     return LazyColumn(
-        completions.table, lambda: groups.sort(completions.columns([text])[0]), int(groups.offsets[-1])
+        completions.table,
+        lambda: groups.sort(completions.columns([text])[0]),
+        int(groups.offsets[-1]),
+        first,
     )
 
 
 def metadata_columns(completions: Completions, groups: Groups, roles: Roles) -> dict[str, LazyColumn]:
-    """Every column without a part, and the sample ids; a prompt's value is repeated for its completions."""
-    table, used = completions.table, roles.used() - {roles.sample}
+    """Every column that the samples do not hold elsewhere; a prompt's value is repeated for its completions."""
+    table, used = completions.table, roles.used() - {roles.sample, roles.by}
     columns = {}
     for name, kind in table.types.items():
         unpacked = name in completions.lists

@@ -10,6 +10,8 @@ INTEGERS = frozenset(
     [f"{sign}{size}INT" for sign in ("", "U") for size in ("TINY", "SMALL", "BIG", "HUGE")]
     + ["INTEGER", "UINTEGER", "BIGNUM"]
 )
+# A number may have the wrong sign by the rounding of a sum over tokens, not by more.
+SIGN_SLACK = 1e-6
 _LIST = re.compile(r"\[\d*\]$")
 
 
@@ -52,13 +54,28 @@ def plain(name: str, kind: str) -> str:
     return f"CAST({identifier(name)} AS VARCHAR)"
 
 
-def token_sum(name: str, kind: str) -> str:
-    """SQL for the sum of a list of token log-probabilities; NULL where one is missing or there is none.
+def token_list(name: str) -> str:
+    """SQL for a list of numbers, one a token, as float64."""
+    return f"CAST({identifier(name)} AS DOUBLE[])"
 
-    Where one token's is above 0, that one is given instead of the sum, so that the check for it sees it.
+
+def token_count(name: str, kind: str) -> str:
+    """SQL for the length of a list."""
+    return f"len(CAST({identifier(name)} AS {element(kind)}[]))"
+
+
+def token_sum(tokens: str, *, positive: bool) -> str:
+    """SQL for the sum of a list with one number a token; NULL where one is missing or there is none.
+
+    Where one has the wrong sign, that one is given instead of the sum, so that the check for it sees it.
+
+    Args:
+        tokens: SQL of the list, as by :func:`token_list`.
+        positive: whether the numbers are at least 0; at most 0, as log-probabilities are, if not.
     """
-    tokens = f"CAST({identifier(name)} AS DOUBLE[])"
+    wrong = f"list_min({tokens}) < -{SIGN_SLACK}" if positive else f"list_max({tokens}) > {SIGN_SLACK}"
+    shown = f"list_min({tokens})" if positive else f"list_max({tokens})"
     return (
         f"CASE WHEN len({tokens}) = 0 OR list_count({tokens}) < len({tokens}) THEN NULL "
-        f"WHEN list_max({tokens}) > 1e-6 THEN list_max({tokens}) ELSE list_sum({tokens}) END"
+        f"WHEN {wrong} THEN {shown} ELSE list_sum({tokens}) END"
     )

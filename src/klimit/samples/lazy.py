@@ -21,11 +21,13 @@ class LazyColumn:
         table: the table it belongs to.
         load: reads the values, in the order of the samples.
         size: number of completions.
+        first: reads some of the first rows alone, and where they stand among the samples; None where all are read.
     """
 
     table: Table
     load: Callable[[], NDArray[Any]]
     size: int
+    first: Callable[[int], tuple[NDArray[np.int64], NDArray[Any]]] | None = None
     _values: NDArray[Any] | None = field(default=None, repr=False)
 
     def values(self) -> NDArray[Any]:
@@ -43,6 +45,13 @@ class LazyColumn:
                 )
             self._values = values
         return self._values
+
+    def peek(self, n: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
+        """Some values, at most ``n``, and their places; from a file its first rows, so that little is read."""
+        if self._values is None and self.first is not None:
+            self.table.check_unchanged()
+            return self.first(n)
+        return _spread(self.values(), n)
 
     @property
     def shape(self) -> tuple[int]:
@@ -66,8 +75,29 @@ class LazyColumn:
         return (np.asarray, (self.values(),))
 
 
-def chosen(column: LazyColumn | NDArray[Any], rows: NDArray[np.bool_]) -> LazyColumn | NDArray[Any]:
-    """Some rows of a column, still read on first use where it was."""
-    if isinstance(column, LazyColumn):
-        return LazyColumn(column.table, lambda: column.values()[rows], int(rows.sum()))
-    return column[rows]
+def chosen(
+    column: LazyColumn | NDArray[Any], rows: NDArray[np.bool_] | NDArray[np.int64]
+) -> LazyColumn | NDArray[Any]:
+    """Some rows of a column, by mask or place, still read on first use where it was."""
+    if not isinstance(column, LazyColumn):
+        return column[rows]
+    places = np.flatnonzero(rows) if rows.dtype == np.bool_ else np.asarray(rows, dtype=np.int64)
+
+    def first(n: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
+        of_all, values = column.peek(n)
+        place = np.full(len(column), -1, dtype=np.int64)
+        place[places] = np.arange(len(places))
+        kept = place[of_all] >= 0
+        return place[of_all[kept]], values[kept]
+
+    return LazyColumn(column.table, lambda: column.values()[places], len(places), first)
+
+
+def peek(column: LazyColumn | NDArray[Any], n: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Some values of a column, at most ``n``, and their places."""
+    return column.peek(n) if isinstance(column, LazyColumn) else _spread(column, n)
+
+
+def _spread(values: NDArray[Any], n: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    places = np.linspace(0, len(values) - 1, min(n, len(values))).astype(np.int64)
+    return places, values[places]

@@ -1,4 +1,4 @@
-"""Rewards and log-probabilities of a table, one value a completion, checked."""
+"""A table seen with one row a completion, and its rewards, checked."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from klimit.errors import InputError
-from klimit.samples.checks import LOGPROB_SLACK, counted, describe_not_finite
+from klimit.samples.checks import counted, describe_not_finite
 from klimit.samples.columns import HeldBack
 from klimit.samples.kinds import (
     element,
@@ -20,7 +20,6 @@ from klimit.samples.kinds import (
     is_text,
     number,
     plain,
-    token_sum,
 )
 from klimit.samples.table import Table, identifier, sql_name
 
@@ -45,9 +44,10 @@ class Completions:
     lists: frozenset[str] = frozenset()
     per_row: NDArray[np.int64] | None = None
 
-    def columns(self, expressions: Sequence[str]) -> list[NDArray[Any]]:
-        """One array for each SQL expression."""
-        return self.table.columns(expressions, rows=self.rows)
+    def columns(self, expressions: Sequence[str], *, first: int | None = None) -> list[NDArray[Any]]:
+        """One array for each SQL expression; of the first rows alone, where ``first`` says how many."""
+        rows = self.rows if first is None else f"{self.rows} LIMIT {first}"
+        return self.table.columns(expressions, rows=rows)
 
     def spread(self, values: NDArray[Any]) -> NDArray[Any]:
         """Values of the table's rows, repeated for every completion of theirs."""
@@ -114,7 +114,7 @@ def read_rewards(
     held: dict[str, HeldBack] = {}
     numeric = []
     for name in names:
-        problem = _not_numbers(completions, name)
+        problem = not_numbers(completions, name)
         if problem is None:
             numeric.append(name)
         else:
@@ -124,7 +124,7 @@ def read_rewards(
     )
     rewards: dict[str, Floats] = {}
     for name, values in zip(numeric, found, strict=True):
-        reason = _not_finite(completions, f"reward {name!r}", values)
+        reason = not_finite(completions, f"reward {name!r}", values)
         if reason is None:
             rewards[name] = values
         else:
@@ -132,33 +132,6 @@ def read_rewards(
     if asked and held:
         raise InputError(next(held[name].reason for name in names if name in held))
     return {name: rewards[name] for name in names if name in rewards}, held
-
-
-def read_logprob(completions: Completions, name: str) -> tuple[Floats | None, HeldBack | None]:
-    """Log-probabilities of whole completions, token lists summed, in nats; or why they cannot be used."""
-    table, said = completions.table, f"log-probability {name!r}"
-    kind = completions.types.get(name, "")
-    if is_list(kind) and is_number(element(kind)):
-        sql = token_sum(name, kind)
-    else:
-        problem = _not_numbers(completions, name)
-        if problem is not None:
-            return None, HeldBack(f"{table.label}: {said} {problem}", is_number=False)
-        sql = f"CAST({identifier(name)} AS DOUBLE)"
-    (values,) = completions.columns([sql])
-    reason = _not_finite(completions, said, values)
-    if reason is not None:
-        wanted = "a number for every token" if is_list(kind) else "what was sampled has a finite one"
-        return None, HeldBack(f"{reason}; {wanted}", is_number=False)
-    positive = np.flatnonzero(values > LOGPROB_SLACK)
-    if len(positive):
-        return None, HeldBack(
-            f"{table.label}: {said} is above 0 in {len(positive):,} of {counted(len(values), 'completion')} "
-            f"({completions.locate(positive)}: {values[positive[0]]:.6g}); give natural logarithms of "
-            "probabilities, not their negatives nor the probabilities",
-            is_number=False,
-        )
-    return values, None
 
 
 def _leave_out(completions: Completions, name: str) -> str:
@@ -169,7 +142,8 @@ def _leave_out(completions: Completions, name: str) -> str:
     return f"leave such rows out with where='{condition}' (--where)"
 
 
-def _not_finite(completions: Completions, said: str, values: Floats) -> str | None:
+def not_finite(completions: Completions, said: str, values: Floats) -> str | None:
+    """Which values are missing or infinite, in words; None where none is."""
     if np.isfinite(values.sum(dtype=np.float64)):  # one pass, no temporary array
         return None
     positions = np.flatnonzero(~np.isfinite(values))
@@ -180,7 +154,7 @@ def _not_finite(completions: Completions, said: str, values: Floats) -> str | No
     )
 
 
-def _not_numbers(completions: Completions, name: str) -> str | None:
+def not_numbers(completions: Completions, name: str) -> str | None:
     """What is wrong with a column that should hold numbers, or None."""
     table = completions.table
     if name in table.mixed:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,20 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from klimit.errors import InputError
-from klimit.samples.columns import Roles, choose_reward, choose_roles, prompt_columns
+from klimit.samples.columns import choose_reward
 from klimit.samples.container import Samples
 from klimit.samples.extras import metadata_columns, text_column
-from klimit.samples.files import open_files
-from klimit.samples.frames import open_frame
-from klimit.samples.grouping import Groups, group_rows, repeated
+from klimit.samples.grouping import SPREAD, Groups, group_rows, repeated
 from klimit.samples.keys import Keys, id_array, read_keys
 from klimit.samples.kinds import plain
-from klimit.samples.measures import Completions, open_completions, read_logprob, read_rewards
+from klimit.samples.measures import Completions, open_completions, read_rewards
 from klimit.samples.notes import held_notes, rounded_notes
-from klimit.samples.repeats import repeats_problem
+from klimit.samples.repeats import policy_codes, repeats_problem
+from klimit.samples.roles import Roles, choose_roles
+from klimit.samples.scores import read_scores
+from klimit.samples.sources import Names, open_source
 from klimit.samples.table import Table, check_where
 
-Names = str | Sequence[str]
 Notify = Callable[[str], None]
 
 
@@ -37,7 +36,12 @@ def read_samples(
     where: str | None = None,
     logprob: str | None = None,
     ref_logprob: str | None = None,
+    token_kl: str | None = None,
+    sampling_logprob: str | None = None,
+    truncated: str | None = None,
     completion: str | None = None,
+    by: str | None = None,
+    audit: bool = True,
     lower_is_better: bool = False,
     notify: Notify | None = None,
 ) -> Samples:
@@ -49,8 +53,11 @@ def read_samples(
     field's usual names; what was found, held back or changed is said in ``Samples.notes``, one line each.
 
     Rows with the same completion are data. Rewards keep float32 where they have it; other numbers and
-    booleans become float64. A log-probability given as a list of one number a token is summed. Ids in a CSV
-    are integers only if every one of them is written as one; else they are text, so ``007`` stays ``007``.
+    booleans become float64. A score given as a list of one number a token is summed; lists of one completion
+    that differ in length were scored on different tokens, and are held back. Tokens are counted by such
+    lists, else by ``completion_token_ids``, else read from ``n_tokens``, ``num_tokens`` or
+    ``completion_tokens``. Ids in a CSV are integers only if every one of them is written as one; else they
+    are text, so ``007`` stays ``007``.
 
     Args:
         source: a path or several, or globs (Parquet, CSV, TSV, JSON or JSON lines, texts also as ``.gz``); a
@@ -63,32 +70,49 @@ def read_samples(
         where: an SQL condition on the columns that chooses rows, such as ``"policy = 'cot'"``.
         logprob: log-probabilities under the policy that sampled, in nats (by default ``logprob``).
         ref_logprob: the same under the reference policy (by default ``ref_logprob``).
+        token_kl: exact ``KL(policy || reference)`` of each next-token distribution (by default ``token_kl``).
+        sampling_logprob: log-probabilities under the policy by the engine that sampled (by default
+            ``sampling_logprob``).
+        truncated: whether a completion was cut at the token limit (by default ``truncated``, else
+            ``finish_reason``, where ``length``, ``max_tokens`` or ``max_length`` says so).
         completion: the column of completion texts (by default ``completion``); read when first used.
+        by: a column that tells several policies in one table apart; sample ids may repeat across its values.
+        audit: whether to look for what only an audit needs: token KLs and counts, truncation, the sampling
+            engine's log-probabilities. What is named is read all the same.
         lower_is_better: the rewards are costs: change their sign.
         notify: called with each note.
 
     Raises:
         InputError: the samples cannot be used as they are; one line says what is wrong, where, what to do.
     """
-    options = {
-        "prompt": prompt,
-        "sample": sample,
-        "where": where,
+    named = {"prompt": prompt, "sample": sample, "completion": completion, "by": by}
+    scores = {
         "logprob": logprob,
         "ref_logprob": ref_logprob,
-        "completion": completion,
+        "token_kl": token_kl,
+        "sampling_logprob": sampling_logprob,
+        "truncated": truncated,
     }
     if isinstance(source, Samples):
-        samples = _subset(source, rewards, options)
+        samples = _subset(source, rewards, {**named, **scores, "where": where, "by": None})
     else:
-        table = _open(source, prompt=prompt, sample=sample)
+        table = open_source(source, prompt=prompt, sample=sample)
         if table is None:
-            samples = _subset(Samples.from_array(source), rewards, options)
+            samples = _subset(Samples.from_array(source), rewards, {**named, **scores, "where": where})
         else:
             table.where = where
             check_where(table)
-            named: dict[str, Any] = {name: value for name, value in options.items() if name != "where"}
-            roles = choose_roles(list(table.types), source=table.label, rewards=rewards, **named)
+            roles = choose_roles(
+                list(table.types),
+                source=table.label,
+                prompt=prompt,
+                rewards=rewards,
+                sample=sample,
+                completion=completion,
+                by=by,
+                scores=scores,
+                audit=audit,
+            )
             samples = _read(table, roles)
     if lower_is_better:
         samples = _negated(samples)
@@ -98,67 +122,28 @@ def read_samples(
     return samples
 
 
-def as_samples(source: Any, *, reward: str | None = None, **options: Any) -> Samples:
+def as_samples(source: Any, *, reward: str | None = None, audit: bool = False, **options: Any) -> Samples:
     """Samples from whatever a function of klimit is given: samples, a path, an array or a frame.
 
     Args:
         source: as for :func:`read_samples`.
         reward: the one reward that is needed. It may be any column; it is checked, and no other is read.
+        audit: as for :func:`read_samples`, but off: what an audit alone needs costs nothing elsewhere.
         options: as for :func:`read_samples`.
 
     Raises:
         InputError: as :func:`read_samples`; or the reward is missing or cannot be used.
     """
-    if isinstance(source, Samples):
-        samples = read_samples(source, **options) if options else source
-        return (
-            samples if reward is None else replace(samples, rewards={reward: samples.reward(reward)}, held={})
-        )
     if reward is not None:
         options = {**options, "rewards": [reward]}
-    return read_samples(source, **options)
-
-
-def _open(source: Any, *, prompt: Names | None, sample: str | None) -> Table | None:
-    """The source as a table; None if it is an array."""
-    paths = _paths(source)
-    if paths is not None:
-
-        def ids(names: Sequence[str]) -> list[str]:
-            keys = prompt_columns(names, prompt, source=str(source))
-            return [*keys, sample or "sample_id"]
-
-        return open_files(paths, ids=ids)
-    if isinstance(source, list | tuple) and not source:
-        raise InputError("no samples: the list is empty")
-    if isinstance(source, list | tuple) and isinstance(source[0], Mapping):
-        raise InputError("a list of dicts is not a table; give pandas.DataFrame(rows)")
-    table = open_frame(source)
-    if table is None and not (isinstance(source, list | tuple) or hasattr(source, "__array__")):
-        raise InputError(
-            f"samples cannot be read from {type(source).__name__}; "
-            "give a path, a frame, a dataset or a 2-D array"
-        )
-    return table
-
-
-def _paths(source: Any) -> list[str | os.PathLike[str]] | None:
-    if isinstance(source, str | os.PathLike):
-        return [source]
-    if (
-        isinstance(source, list | tuple)
-        and source
-        and all(isinstance(one, str | os.PathLike) for one in source)
-    ):
-        return list(source)
-    return None
+    return read_samples(source, audit=audit, **options)
 
 
 def _read(table: Table, roles: Roles) -> Samples:
     keys = read_keys(table, roles.prompt, roles.text)
     if not keys.ids:
         _refuse_no_rows(table)
-    others = [roles.sample, roles.logprob, roles.ref_logprob, roles.completion]
+    others = [roles.sample, roles.completion, *roles.scores.values()]
     completions = open_completions(table, roles.rewards, [name for name in others if name is not None])
     (codes,) = table.columns([keys.sql])
     groups = group_rows(completions.spread(keys.merge(codes)))
@@ -167,26 +152,24 @@ def _read(table: Table, roles: Roles) -> Samples:
     rewards, held = read_rewards(completions, roles.rewards, asked="rewards" not in roles.guessed)
     if not rewards:
         raise InputError(next(iter(held.values())).reason)
+    scores = read_scores(completions, roles)
     notes = [*held_notes(held), *rounded_notes(rewards, completions)]
-    found: dict[str, NDArray[np.floating[Any]] | None] = {"logprob": None, "ref_logprob": None}
-    for part, name in (("logprob", roles.logprob), ("ref_logprob", roles.ref_logprob)):
-        if name is not None:
-            values, problem = read_logprob(completions, name)
-            if problem is not None and part not in roles.guessed:
-                raise InputError(problem.reason)
-            if problem is not None:
-                held[name] = problem
-                notes.append(f"held back: {problem.reason.removeprefix(f'{table.label}: ')}")
-            found[part] = None if values is None else groups.sort(values)
-
+    notes += [f"held back: {why.reason.removeprefix(f'{table.label}: ')}" for why in scores.held.values()]
+    held |= scores.held
+    sums = {part: groups.sort(values) for part, values in scores.sums.items()}
     guesses = roles.note(held)
     prompt_ids = [keys.ids[int(code)] for code in groups.keys]
     return Samples(
         rewards={name: groups.sort(values) for name, values in rewards.items()},
         offsets=groups.offsets,
         prompt_ids=id_array(prompt_ids),
-        logprob=found["logprob"],
-        ref_logprob=found["ref_logprob"],
+        logprob=sums.get("logprob"),
+        ref_logprob=sums.get("ref_logprob"),
+        token_kl=sums.get("token_kl"),
+        sampling_logprob=sums.get("sampling_logprob"),
+        per_token=scores.per_token,
+        n_tokens=None if scores.n_tokens is None else groups.sort(scores.n_tokens),
+        truncated=None if scores.truncated is None else groups.sort(scores.truncated),
         prompts=_prompt_texts(keys, groups, roles),
         completions=text_column(completions, groups, roles.completion),
         metadata=metadata_columns(completions, groups, roles),
@@ -210,6 +193,9 @@ def _refuse_repeats(table: Table, roles: Roles, keys: Keys, groups: Groups, comp
     sql = plain(name, completions.types[name])
     small = completions.types[name] in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
     (ids,) = completions.columns([f"coalesce(CAST({sql} AS BIGINT), -1)" if small else f"hash({sql})"])
+    policies = policy_codes(table, roles, completions)
+    if policies is not None:
+        ids = ids.view(np.uint64) + policies * SPREAD
     places = repeated(groups, groups.sort(ids))
     if len(places):
         raise InputError(repeats_problem(table, roles, keys, groups, completions, places))
@@ -238,7 +224,8 @@ def _subset(samples: Samples, rewards: Names | None, options: Mapping[str, Any])
         choose_reward(tuple(samples.rewards), name, source=samples.source, held=samples.held)
         for name in names
     ]
-    return replace(samples, rewards={name: samples.rewards[name] for name in chosen}, held={})
+    scores = {name: why for name, why in samples.held.items() if why.part != "reward"}
+    return replace(samples, rewards={name: samples.rewards[name] for name in chosen}, held=scores)
 
 
 def _negated(samples: Samples) -> Samples:
