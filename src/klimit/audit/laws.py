@@ -1,0 +1,220 @@
+"""The KL between the laws of the reward: what of a policy's KL the reward can see at all.
+
+By the chain rule ``KL(pi || pi0) = KL(law of r under pi || under pi0) + E KL(pi(.|r) || pi0(.|r))``: the second term is
+spent off the reward. Two ways to the first, both from counts:
+
+* **levels**: where rewards repeat, the estimator of Zhang and Grabchak (2014), digammas in place of logarithms, whose
+  bias falls exponentially in the counts. Levels too rare among the base samples are bounded from above by the log-sum
+  inequality, ``p log(p/q) <= E[log pi/pi0; level]``.
+* **bins**: where they hardly repeat. A binned law has no more KL than the law itself (data processing), so this is a
+  lower bound; edges come from one half of the base samples and counts from the other, so that neither bends the other.
+  From above the law's KL is bounded by the policy's KL, less what completions of equal reward show off the reward.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from klimit.audit.measured import Array, Measured
+from klimit.audit.pair import Ints, Pair
+
+_UNSEEN = 0.6  # of the policy's mass on levels that no base sample shows: see _by_levels
+_SINGLE_BIAS = 0.5  # of the mass on levels seen once: what the estimator may owe to them
+_SPARSE = 0.2  # share of the policy's completions on rare levels from which bins are used
+_BIN = 4  # base samples a bin
+_DEALS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class RewardLaw:
+    """KL between the laws of the reward under the policy and under its base.
+
+    Attributes:
+        kl: mean over prompts; its ``below`` and ``above`` carry what rare levels leave open.
+        by_prompt: ``(P,)``; for levels all but unbiased, for bins a lower bound.
+        hidden: a lower bound on the KL spent off the reward: completions of equal reward and unequal log ratio.
+        resolved: whether the law was estimated on the levels themselves.
+        bins: levels or bins, mean over prompts.
+    """
+
+    kl: Measured
+    by_prompt: Array
+    hidden: Measured
+    resolved: bool
+    bins: float
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Levels of the reward within prompts, those that either policy shows; ``(C,)``.
+
+    Attributes:
+        prompt: whose.
+        own: the policy's completions there.
+        base: the base policy's.
+        of: the cell of each of the policy's completions, ``(n,)``.
+    """
+
+    prompt: Ints
+    own: Array
+    base: Array
+    of: Ints
+
+
+def cells(pair: Pair) -> Cells:
+    """The levels of every prompt."""
+    prompt = np.concatenate([pair.prompt, pair.base_prompt])
+    reward = np.concatenate([pair.rewards, pair.base_rewards])
+    order = np.lexsort((reward, prompt))
+    p, r = prompt[order], reward[order]
+    new = np.ones(len(p), dtype=bool)
+    new[1:] = (p[1:] != p[:-1]) | (r[1:] != r[:-1])
+    of = np.empty(len(p), dtype=np.int64)
+    of[order] = np.cumsum(new) - 1
+    n, n_cells = len(pair.rewards), int(new.sum())
+    return Cells(p[new], _count(of[:n], n_cells), _count(of[n:], n_cells), of[:n])
+
+
+def reward_law(pair: Pair, *, seed: int) -> RewardLaw:
+    """Estimate or bound the KL between the laws of the reward."""
+    assert pair.log_ratio is not None
+    found = cells(pair)
+    hidden = Measured.mean(_hidden(pair, found))
+    single = found.own * ((found.own == 1) | (found.base == 0))
+    if single.sum() <= _SPARSE * len(pair.rewards) or two_levels(pair, found).all():
+        return _by_levels(pair, found, hidden)
+    return _by_bins(pair, hidden, seed)
+
+
+def two_levels(pair: Pair, found: Cells) -> NDArray[np.bool_]:
+    """Prompts whose completions, of both policies, show two levels of the reward at most."""
+    return np.asarray(_count(found.prompt, pair.n_prompts) <= 2)
+
+
+def _by_levels(pair: Pair, found: Cells, hidden: Measured) -> RewardLaw:
+    assert pair.log_ratio is not None
+    n, m = pair.counts[found.prompt], pair.base_counts[found.prompt]
+    part = _law_terms(found.own, n, found.base, m)
+    by_prompt = _total(found.prompt, part, pair.n_prompts)
+    most = _total(found.of, pair.log_ratio, len(n)) / n
+    # A level of base probability q falls short by p E1(m q) and goes unseen with probability exp(-m q): an allowance
+    # of p log(1 + 1/(m q)) each time it does covers that on average, and the log-sum inequality bounds 1/q.
+    allowance = np.maximum(most - part, 0.0) + _UNSEEN * found.own / n
+    unseen = (found.base == 0) & (found.own > 0)
+    open_above = _total(found.prompt, np.where(unseen, allowance, 0.0), pair.n_prompts)
+    singles = _total(found.prompt, np.where(found.own == 1, 1 / n, 0.0), pair.n_prompts)
+    above = Measured.mean(open_above)
+    return RewardLaw(
+        kl=Measured.mean(
+            by_prompt,
+            below=_SINGLE_BIAS * float(singles.mean()),
+            above=above.value + (2 * above.error if above.value > 0 else 0.0),
+        ),
+        by_prompt=by_prompt,
+        hidden=hidden,
+        resolved=True,
+        bins=len(n) / pair.n_prompts,
+    )
+
+
+def _law_terms(own: Array, n: Array, base: Array, m: Array) -> Array:
+    """Each level's part in the KL between two laws, from counts ``own`` of ``n`` and ``base`` of ``m``."""
+    from scipy.special import digamma
+
+    seen = np.maximum(own, 1.0)
+    logs = digamma(seen) - digamma(n) + digamma(m + 1) - digamma(base + 1)
+    return np.asarray(np.where(own > 0, own / n * logs, 0.0))
+
+
+def _by_bins(pair: Pair, hidden: Measured, seed: int) -> RewardLaw:
+    rng = np.random.default_rng(seed)
+    by_prompt, singles = np.zeros((2, pair.n_prompts))
+    bins = 0.0
+    for _ in range(_DEALS):
+        mixed = rng.random(len(pair.base_rewards))
+        order = np.lexsort((mixed, pair.base_prompt))
+        half = np.empty(len(order), dtype=np.int64)
+        place = np.arange(len(order)) - np.repeat(pair.base_offsets[:-1], np.diff(pair.base_offsets))
+        half[order] = place % 2
+        for side in (0, 1):
+            value, few, count = _binned(pair, half == side)
+            by_prompt += value / (2 * _DEALS)
+            singles += few / (2 * _DEALS)
+            bins += count / (2 * _DEALS)
+    return RewardLaw(
+        kl=Measured.mean(by_prompt, below=_SINGLE_BIAS * float(singles.mean())),
+        by_prompt=by_prompt,
+        hidden=hidden,
+        resolved=False,
+        bins=bins,
+    )
+
+
+def _binned(pair: Pair, for_edges: NDArray[np.bool_]) -> tuple[Array, Array, float]:
+    """The law's KL on bins whose edges come from some base samples, counts from the others; ``(P,)``.
+
+    Also the share of the policy's completions alone in their bin, and the mean number of bins.
+    """
+    values, prompt = pair.base_rewards[for_edges], pair.base_prompt[for_edges]
+    order = np.lexsort((values, prompt))
+    values, prompt = values[order], prompt[order]
+    size = np.bincount(prompt, minlength=pair.n_prompts)
+    rank = np.arange(len(values)) - np.repeat(np.cumsum(size) - size, size)
+    # A bin of at least _BIN base samples: what is left over goes to the last one.
+    starts = (rank % _BIN == 0) & (rank > 0) & (size[prompt] - rank >= _BIN)
+    edge, edge_prompt = values[starts], prompt[starts]
+    n_bins = np.bincount(edge_prompt, minlength=pair.n_prompts) + 1
+    first = np.cumsum(n_bins) - n_bins
+    own = _bin_of(pair.rewards, pair.prompt, edge, edge_prompt, first)
+    base = _bin_of(pair.base_rewards[~for_edges], pair.base_prompt[~for_edges], edge, edge_prompt, first)
+    total = int(n_bins.sum())
+    of = np.repeat(np.arange(pair.n_prompts), n_bins)
+    counts, base_counts = _count(own, total), _count(base, total)
+    n = pair.counts[of]
+    m = np.bincount(pair.base_prompt[~for_edges], minlength=pair.n_prompts).astype(np.float64)[of]
+    part = _law_terms(counts, n, base_counts, m)
+    alone = np.where(counts == 1, 1 / n, 0.0)
+    sums = (_total(of, part, pair.n_prompts), _total(of, alone, pair.n_prompts))
+    return *sums, float(n_bins.mean())
+
+
+def _bin_of(values: Array, prompt: Ints, edge: Array, edge_prompt: Ints, first: Ints) -> Ints:
+    """The bin of each value: bins of all prompts numbered through, a value on an edge in the upper one."""
+    keys = np.concatenate([edge_prompt, prompt])
+    both = np.concatenate([edge, values])
+    is_value = np.concatenate([np.zeros(len(edge), dtype=np.int64), np.ones(len(values), dtype=np.int64)])
+    order = np.lexsort((is_value, both, keys))  # an edge before the values that equal it
+    passed = np.cumsum(is_value[order] == 0)
+    before = np.searchsorted(edge_prompt, np.arange(len(first)))
+    out = np.empty(len(values), dtype=np.int64)
+    chosen = is_value[order] == 1
+    out[order[chosen] - len(edge)] = passed[chosen]
+    return np.asarray(out - before[prompt] + first[prompt])
+
+
+def _hidden(pair: Pair, found: Cells) -> Array:
+    """What completions of equal reward show of the KL off the reward, ``(P,)``: too little, never too much, on average.
+
+    Within a level the KL is ``E l + log E exp(-l)`` over the policy's completions there; by Jensen's inequality the
+    mean of few exponentials falls short.
+    """
+    assert pair.log_ratio is not None
+    low = np.full(len(found.own), np.inf)
+    np.minimum.at(low, found.of, pair.log_ratio)
+    shifted = pair.log_ratio - low[found.of]
+    own = np.maximum(found.own, 1.0)
+    mean = _total(found.of, shifted, len(own)) / own
+    weight = _total(found.of, np.exp(-shifted), len(own)) / own
+    gap = np.where(found.own > 1, mean + np.log(np.where(weight > 0, weight, 1.0)), 0.0)
+    return _total(found.prompt, found.own * gap, pair.n_prompts) / pair.counts
+
+
+def _count(of: Ints, size: int) -> Array:
+    return np.bincount(of, minlength=size).astype(np.float64)
+
+
+def _total(of: Ints, values: Array, size: int) -> Array:
+    return np.asarray(np.bincount(of, weights=values, minlength=size), dtype=np.float64)
