@@ -5,6 +5,8 @@ from klimit.testsystems.binary import Bernoulli, BetaBernoulli
 from klimit.testsystems.continuous import Exponential, Gaussian, Uniform
 from klimit.testsystems.densities import BetaRewards, GaussianMixture
 from klimit.testsystems.discrete import Discrete, Tables
+from klimit.testsystems.policies import PolicyTables
+from klimit.testsystems.policy_making import random_tables
 from klimit.testsystems.registry import systems
 
 __all__ = [
@@ -16,8 +18,10 @@ __all__ = [
     "Exponential",
     "Gaussian",
     "GaussianMixture",
+    "PolicyTables",
     "Tables",
     "TestSystem",
     "Uniform",
+    "random_tables",
     "systems",
 ]
