@@ -8,8 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from klimit.errors import InputError
+from klimit.limit import closed_form
 from klimit.limit.average import AverageBudget
+from klimit.limit.blocks import MIN_COMPLETIONS as MIN_COMPLETIONS_RECOMPUTED
 from klimit.limit.bracket import Bracket, best_of_n_steps
+from klimit.limit.closed_form import ClosedForm
 from klimit.limit.dual import Array, Grid
 from klimit.limit.estimator import Estimator, Inference, Target
 from klimit.limit.horizon import horizon_and_reason
@@ -20,7 +23,9 @@ from klimit.limit.options import BudgetName, check_budgets, check_number, check_
 from klimit.limit.per_prompt import MIN_COMPLETIONS as MIN_COMPLETIONS_PER_PROMPT
 from klimit.limit.per_prompt import PerPromptBudget
 from klimit.limit.preparation import T_LOW, Rewards, octaves_needed, prepare
-from klimit.limit.result import Frontier
+from klimit.limit.recomputed import RecomputedPerPromptBudget, recomputed_budget
+from klimit.limit.result import Frontier, estimates_at
+from klimit.rewards.transforms import Transform, parse_transform
 from klimit.samples import as_samples
 
 
@@ -34,6 +39,7 @@ def frontier(
     target: Target = "population",
     reward_max: float | None = None,
     kl: ArrayLike | None = None,
+    transform: str | Transform = "identity",
     estimator: Estimator = "extrapolated",
     prompt: str | list[str] | None = None,
     where: str | None = None,
@@ -56,6 +62,11 @@ def frontier(
         target: intervals for the ``"population"`` the prompts were drawn from, or for ``"these-prompts"``.
         reward_max: the largest reward there is, if known; 0/1 rewards have 1.
         kl: budgets of the arrays, in nats; chosen from the data by default.
+        transform: what is made of the reward before anything else, the same for the limit and all that is measured
+            against it: ``"identity"``; ``"clipped:LOW,HIGH"``; or, in the light of the prompt's base samples,
+            ``"standardised"``, ``"rank"`` (win rate against the base policy), ``"log-sigmoid-centred"``, with the bias
+            of so few base samples removed as well (:mod:`klimit.limit.recomputed`). The limit of ranks without ties
+            is known (:mod:`klimit.limit.closed_form`).
         estimator: ``"extrapolated"`` unless estimators are to be compared.
         prompt: columns that identify a prompt, when reading.
         where: SQL condition that chooses rows, when reading.
@@ -73,13 +84,13 @@ def frontier(
     check_options(budget=budget, level=level, target=target, estimator=estimator, seed=seed)
     data = as_samples(samples, reward=reward, prompt=prompt, where=where, lower_is_better=lower_is_better)
     name = data.reward_name(reward)
-    rewards = prepare(data, name)
+    rewards = prepare(data, name, transform=parse_transform(transform), seed=seed)
     largest = _largest_reward(rewards, reward_max, name)
     inference = Inference(name=estimator, target=target, level=level)
 
     def build(kind: BudgetName, outer: Frontier | None) -> Frontier:
         engine = make_budget(rewards, budget=kind, estimator=estimator, seed=seed)
-        trusted, reason = horizon_and_reason(engine, rewards.counts)
+        trusted, reason = _horizon(engine, rewards)
         return Frontier(
             samples=data,
             reward_name=name,
@@ -108,6 +119,14 @@ def make_budget(rewards: Rewards, *, budget: str, estimator: Estimator, seed: in
     smallest = rewards.counts.min()
     if rewards.scale == 0.0:
         return None
+    if rewards.known:
+        return ClosedForm(rewards.n_prompts, rewards.scale)
+    if rewards.transform.estimated:
+        if smallest < MIN_COMPLETIONS_RECOMPUTED:
+            return None
+        if budget == "per-prompt":
+            return RecomputedPerPromptBudget(rewards, seed)
+        return recomputed_budget(rewards, estimator=estimator, seed=seed)
     if budget == "per-prompt":
         return PerPromptBudget(rewards, seed) if smallest >= MIN_COMPLETIONS_PER_PROMPT else None
     if smallest < MIN_COMPLETIONS:
@@ -130,9 +149,25 @@ def make_budget(rewards: Rewards, *, budget: str, estimator: Estimator, seed: in
     )
 
 
+def _horizon(engine: Budget | None, rewards: Rewards) -> tuple[float, str]:
+    if isinstance(engine, ClosedForm):
+        return engine.reach[1], "known"
+    return horizon_and_reason(engine, rewards.counts)
+
+
 def _largest_reward(rewards: Rewards, reward_max: float | None, name: str) -> float | None:
+    transform = rewards.transform
+    if transform.estimated:
+        if reward_max is not None:
+            raise InputError(
+                f"reward_max={reward_max!r}: it has no use with transform={transform.name!r}, in which the largest "
+                "reward is another for every prompt; leave it out"
+            )
+        return None
     if reward_max is None:
         ends = (rewards.values.min(), rewards.values.max())
+        if ends[1] == transform.top:
+            return transform.top
         binary = ends == (0.0, 1.0) and bool(np.isin(rewards.values, (0.0, 1.0)).all())
         return 1.0 if binary else None
     reward_max = check_number("reward_max", reward_max, positive=False)
@@ -141,29 +176,30 @@ def _largest_reward(rewards: Rewards, reward_max: float | None, name: str) -> fl
         raise InputError(
             f"reward_max={reward_max:g} is below a reward in {name!r}: {seen:g}; give the true maximum"
         )
-    return reward_max
+    return min(reward_max, transform.top)
 
 
 def _bracket(
     rewards: Rewards, engine: Budget | None, inference: Inference, horizon: float, largest: float | None
 ) -> Bracket:
     cap = float("inf")
-    if largest is not None:
+    ceiling = rewards.transform.top if largest is None else largest
+    if ceiling < np.inf:
         # The base mean is estimated too, whatever the target.
         error = rewards.mean_error(given=inference.target == "these-prompts")
-        cap = largest - float(rewards.mean.mean()) + inference.quantile(rewards.n_prompts) * error
+        cap = ceiling - float(rewards.mean.mean()) + inference.quantile(rewards.n_prompts) * error
     steps = best_of_n_steps(rewards, inference)
     if engine is None or horizon <= 0:
         return Bracket(0.0, 0.0, 0.0, float("inf"), cap, *steps)
     edge = np.array([horizon])
-    estimate = inference.estimate(engine.levels(edge))
+    estimate = estimates_at(engine, inference, edge)
     unit = rewards.scale
     return Bracket(
         horizon=horizon,
         low=max(0.0, float(estimate.low[0]) * unit),
         high=min(cap, float(estimate.high[0]) * unit),
         # The tangent is a dual bound where one t is shared; prompts with a t each have only the average limit.
-        slope=float(engine.beta(edge)[0]) * unit if isinstance(engine, AverageBudget) else float("inf"),
+        slope=float("inf") if isinstance(engine, PerPromptBudget) else float(engine.beta(edge)[0]) * unit,
         cap=cap,
         steps_kl=steps[0],
         steps_gain=steps[1],
@@ -174,6 +210,8 @@ def _budgets(kl: ArrayLike | None, rewards: Rewards, horizon: float) -> Array:
     """Budgets of the arrays: dense up to the horizon (in the root of KL), then on into the bracket."""
     if kl is not None:
         return check_budgets(kl)
+    if rewards.known:
+        return np.linspace(0, np.sqrt(closed_form.WORTH_SHOWING), 65)[1:] ** 2
     smallest = float(rewards.counts.min())
     end = max(1.6 * horizon, np.log(smallest) - (smallest - 1) / smallest, horizon + 0.25)
     if horizon <= 0:

@@ -21,6 +21,7 @@ _CORRECTION_SHARE = 0.045
 _DISAGREEMENT_SHARE = 0.03
 _LOG_N_MARGIN = 1.0
 _FEW_PROMPTS, _SHARE_FEW_PROMPTS = 50, 0.1
+_NEGLIGIBLE_SHARE = 0.015  # a correction so small need not be seen to shrink, where the bias may cross 0
 
 
 def conditions(means: MeanLevels, kl: Array, counts: Array) -> dict[str, Array]:
@@ -38,8 +39,13 @@ def conditions(means: MeanLevels, kl: Array, counts: Array) -> dict[str, Array]:
     gain = finest + added
     disagreement = np.abs(added - d1 / 3) + remaining_bias(d1, d2)
     margin = min(_SHRINK_NOISE / np.sqrt(len(counts)), _SHRINK_NOISE_MOST)
+    if means.signed:
+        correction, coarser = np.abs(correction), np.abs(coarser)
+    shrinks = correction <= (_SHRINK - margin) * coarser
+    if means.signed:
+        shrinks |= correction <= _NEGLIGIBLE_SHARE * gain
     return {
-        "shrink": correction <= (_SHRINK - margin) * coarser,
+        "shrink": shrinks,
         "correction": correction <= _CORRECTION_SHARE * gain,
         "disagreement": disagreement <= _DISAGREEMENT_SHARE * gain,
         # Few prompts cannot tell how fast the bias shrinks; the weights can say when there is little of it.

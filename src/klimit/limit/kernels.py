@@ -99,6 +99,19 @@ def prompt_key(seed: np.uint64, prompt: int) -> np.uint64:
     return _splitmix(seed + np.uint64(prompt) * np.uint64(0x9E3779B97F4A7C15))
 
 
+@numba.njit(cache=True, nogil=True)
+def deal_prompts(
+    values: NDArray[Any], offsets: NDArray[np.int64], parts: int, seed: np.uint64, out: Array
+) -> None:
+    """Deal every prompt's ascending values into ``parts`` blocks, as even as may be; see :func:`deal`."""
+    edges = np.empty(parts + 1, dtype=np.int64)
+    for p in range(len(offsets) - 1):
+        start, n = offsets[p], offsets[p + 1] - offsets[p]
+        for b in range(parts + 1):
+            edges[b] = (b * n) // parts
+        deal(values, start, n, edges, prompt_key(seed, p), out[start : start + n])
+
+
 @numba.njit(cache=True, nogil=True, fastmath=True)
 def fill_powers(base: Array, u: Array, w: Array, n: int, step: int) -> None:
     """Set ``w`` to ``u**(8 + step)``; ``base`` holds the power of the step before."""

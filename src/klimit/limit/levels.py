@@ -40,12 +40,14 @@ class MeanLevels:
         plug_in: from all samples and from halves of them, ``(2, K)``.
         noise: sampling variance of ``corrected[0] - corrected[1]`` (less its share of the coarser one), ``(K,)``.
         share: one over the effective sample size of the tilted samples, ``(K,)``.
+        signed: whether the bias may have either sign, and so vanish; that of a log-mean-exp is never positive.
     """
 
     corrected: Array
     plug_in: Array
     noise: Array
     share: Array
+    signed: bool = False
 
 
 class Budget(Protocol):

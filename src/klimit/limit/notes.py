@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from klimit.errors import KlimitWarning
+from klimit.limit.blocks import MIN_COMPLETIONS as MIN_COMPLETIONS_RECOMPUTED
 from klimit.limit.kernels import MIN_COMPLETIONS
 from klimit.limit.per_prompt import MIN_COMPLETIONS as MIN_COMPLETIONS_PER_PROMPT
 
@@ -26,6 +27,7 @@ REASONS = {
     "samples": "one prompt's completions cannot show a larger KL; sample more completions a prompt",
     "reach": "the best reward seen is reached",
     "completions": "the samples support no estimate",
+    "known": "ranks without ties have a limit that is known at every budget",
 }
 
 
@@ -34,7 +36,7 @@ def warnings_of(limit: Frontier) -> list[str]:
     rewards = limit.rewards
     lines = []
     n_prompts = limit.n_prompts
-    needed = MIN_COMPLETIONS if limit.budget == "average" else MIN_COMPLETIONS_PER_PROMPT
+    needed = completions_needed(limit)
     few = np.flatnonzero(rewards.counts < needed)
     if rewards.scale == 0.0:
         lines.append(
@@ -44,10 +46,12 @@ def warnings_of(limit: Frontier) -> list[str]:
     elif len(few):
         lines.append(
             f"{len(few)} of {n_prompts} prompts have fewer than {needed} completions (prompt "
-            f"{prompt_name(limit, few[0])} has {int(rewards.counts[few[0]])}): the limit is bracketed, "
+            f"{prompt_name(limit, few[0])} has {int(rewards.counts[few[0]])}){_for(limit)}: the limit is bracketed, "
             f"not estimated; sample more there, or leave them out: samples.at_least({needed}), "
             f"--min-completions {needed}"
         )
+    if rewards.known:
+        return lines
     if n_prompts == 1 and limit.inference.target == "population":
         lines.append(
             "one prompt says nothing about others, so the intervals are unbounded; "
@@ -70,9 +74,27 @@ def warnings_of(limit: Frontier) -> list[str]:
     return lines
 
 
+def completions_needed(limit: Frontier) -> int:
+    """Completions of a prompt below which the limit is bracketed only."""
+    if limit.rewards.known:
+        return 1
+    if limit.rewards.transform.estimated:
+        return MIN_COMPLETIONS_RECOMPUTED
+    return MIN_COMPLETIONS if limit.budget == "average" else MIN_COMPLETIONS_PER_PROMPT
+
+
+def _for(limit: Frontier) -> str:
+    return f", too few for {limit.transform!r}" if limit.rewards.transform.estimated else ""
+
+
 def normalised(limit: Frontier) -> bool:
-    """Whether all prompts share mean and spread, which independent draws never do."""
-    rewards = limit.rewards
+    """Whether all prompts share mean and spread, which independent draws never do, before any transform.
+
+    Where the transform standardises or ranks within prompts, it does not matter if someone has standardised before.
+    """
+    rewards = limit.rewards if limit.rewards.raw is None else limit.rewards.raw
+    if limit.rewards.transform.invariant:
+        return False
     if limit.n_prompts < 3 or rewards.scale == 0.0 or rewards.counts.max() < 3:
         return False
     spread = np.sqrt(rewards.variance * (rewards.counts - 1) / rewards.counts)

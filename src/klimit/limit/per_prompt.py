@@ -67,6 +67,26 @@ def _minimum(kl: float, logs: Array, t: Array, top: float, start: int) -> tuple[
 
 
 @numba.njit(cache=True, nogil=True)
+def minima(kl: Array, log_partitions: Array, t: Array, tops: Array) -> tuple[Array, NDArray[np.int64]]:
+    """Minima over ``t`` of ``(kl + L(t)) / t``, and where on the grid they lie, ``(B, K)`` each.
+
+    Args:
+        kl: budgets, ascending, ``(K,)``.
+        log_partitions: ``L`` of each of ``B`` prompts or blocks, ``(B, T)``.
+        t: the grid, ``(T,)``.
+        tops: the largest (centred) reward of each, which the minimum tends to, ``(B,)``.
+    """
+    value = np.empty((len(tops), len(kl)))
+    place = np.empty((len(tops), len(kl)), dtype=np.int64)
+    for b in range(len(tops)):
+        at = 0
+        for c in range(len(kl)):
+            value[b, c], at = _minimum(kl[c], log_partitions[b], t, tops[b], at)
+            place[b, c] = at
+    return value, place
+
+
+@numba.njit(cache=True, nogil=True)
 def _pass(
     values: NDArray[Any],
     offsets: NDArray[np.int64],

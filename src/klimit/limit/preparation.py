@@ -1,22 +1,27 @@
-"""Rewards made ready for the limit: sorted within prompts, with the moments that set their scale."""
+"""Rewards made ready for the limit: transformed, sorted within prompts, with the moments that set their scale."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from klimit.limit import closed_form
+from klimit.limit.blocks import corrected_best_gains
 from klimit.limit.dual import Array
 from klimit.order_statistics import best_weights
+from klimit.rewards.ties import shows_ties
+from klimit.rewards.transforms import IDENTITY, RANK, Transform, transform_column
 from klimit.samples.container import Samples
 from klimit.samples.sorting import SortedGroup, for_sorted_groups
 
 T_LOW = 0.03  # smallest scaled t: a KL of about 0.0004 nats
 _MAX_OCTAVES = 15
 _PROBE = 1 << 16  # rewards that decide how far the grid of t must reach
+_ENOUGH_PAIRS = 100  # of completions of a prompt, none of them tied, to say that rewards do not tie
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +38,10 @@ class Rewards:
         at_top: completions that reach it.
         sizes: 2, 4, 8, ... up to the fewest completions of a prompt, ``(J,)``.
         best: unbiased gain of best-of-N of each prompt at these sizes, ``(P, J)``.
+        transform: of the reward; all of the above is of the transformed rewards.
+        raw: the reward before the transform; None where that is the same.
+        known: whether the law of the transformed rewards is known: ranks without ties are uniform. Variance, third
+            cumulant and best-of-N are then those of that law.
     """
 
     values: NDArray[np.floating[Any]]
@@ -44,6 +53,9 @@ class Rewards:
     at_top: NDArray[np.int64]
     sizes: NDArray[np.int64]
     best: Array
+    transform: Transform = IDENTITY
+    raw: Rewards | None = None
+    known: bool = False
 
     @property
     def n_prompts(self) -> int:
@@ -64,6 +76,8 @@ class Rewards:
 
     def mean_error(self, *, given: bool) -> float:
         """Standard error of the base mean: for the prompts given, or for the population they were drawn from."""
+        if self.transform.base_mean is not None:
+            return 0.0  # the same for every prompt, by definition
         within = float((self.variance / self.counts).sum()) / self.n_prompts**2
         if given:
             return float(np.sqrt(within))
@@ -78,19 +92,65 @@ class Rewards:
         return np.asarray(self.at_top == self.counts)
 
 
-def prepare(samples: Samples, reward: str | None) -> Rewards:
-    """Sort a reward within prompts and take its moments, in one pass."""
-    values = samples.reward(reward)
-    n_prompts = samples.n_prompts
+def prepare(
+    samples: Samples, reward: str | None, *, transform: Transform = IDENTITY, seed: int = 0
+) -> Rewards:
+    """A reward transformed and sorted within prompts, with its moments.
+
+    Args:
+        samples: the base samples.
+        reward: the reward column.
+        transform: of the reward.
+        seed: of the blocks that show the bias of an estimated transform.
+    """
+    values, offsets = samples.reward(reward), samples.offsets
+    raw = _sort(values, offsets)
+    if transform == IDENTITY:
+        return raw
+    if not transform.estimated:
+        return replace(
+            _sort(transform_column(transform, values, offsets), offsets), transform=transform, raw=raw
+        )
+    return _estimated(raw, transform, seed)
+
+
+def _estimated(raw: Rewards, transform: Transform, seed: int) -> Rewards:
+    """Rewards transformed by the samples themselves, whole; the mean where it is known."""
+    offsets = raw.offsets
+    whole = _sort(transform_column(transform, raw.values, offsets), offsets)
+    result = replace(whole, transform=transform, raw=raw)
+    if transform.base_mean is not None:
+        result = replace(result, mean=np.full(raw.n_prompts, transform.base_mean))
+    if transform == RANK and _ties_nowhere(raw):
+        n = raw.sizes.astype(np.float64)
+        return replace(
+            result,
+            variance=np.full(raw.n_prompts, closed_form.VARIANCE),
+            third=np.zeros(raw.n_prompts),
+            best=np.broadcast_to(n / (n + 1) - 0.5, (raw.n_prompts, len(n))),
+            known=True,
+        )
+    return replace(result, best=corrected_best_gains(raw.values, offsets, transform, raw.sizes, seed=seed))
+
+
+def _ties_nowhere(raw: Rewards) -> bool:
+    pairs = (raw.counts * (raw.counts - 1) / 2).sum()
+    return bool(pairs >= _ENOUGH_PAIRS and not shows_ties(raw.values, raw.offsets))
+
+
+def _sort(values: NDArray[np.floating[Any]], offsets: NDArray[np.int64]) -> Rewards:
+    """Sort rewards within prompts and take their moments, in one pass."""
+    counts = np.diff(offsets)
+    n_prompts = len(counts)
     ordered = np.empty(len(values), dtype=values.dtype)
     moments = np.empty((4, n_prompts))
     at_top = np.empty(n_prompts, dtype=np.int64)
-    sizes = 2 ** np.arange(1, int(samples.counts.min()).bit_length())
+    sizes = 2 ** np.arange(1, int(counts.min()).bit_length())
     best = np.empty((n_prompts, len(sizes)))
 
     def measure(group: SortedGroup) -> None:
         n, prompts = group.n, group.prompts
-        _place(ordered, samples.offsets, prompts, group.rewards)
+        _place(ordered, offsets, prompts, group.rewards)
         mean, centred = group.centred()
         best[prompts] = centred @ _weights(n, tuple(sizes.tolist()))
         squares = centred * centred
@@ -101,11 +161,11 @@ def prepare(samples: Samples, reward: str | None) -> Rewards:
         moments[3, prompts] = group.rewards[:, -1]
         at_top[prompts] = (group.rewards == group.rewards[:, -1:]).sum(axis=1)
 
-    for_sorted_groups(measure, values, samples.offsets)
-    constant = at_top == samples.counts
+    for_sorted_groups(measure, values, offsets)
+    constant = at_top == counts
     moments[1:3, constant] = 0.0
     mean, variance, third, top = moments
-    return Rewards(ordered, samples.offsets, mean, variance, third, top, at_top, sizes, best)
+    return Rewards(ordered, offsets, mean, variance, third, top, at_top, sizes, best)
 
 
 @lru_cache(maxsize=64)

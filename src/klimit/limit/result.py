@@ -13,6 +13,7 @@ from klimit.errors import InputError
 from klimit.limit import expansion
 from klimit.limit.average import AverageBudget
 from klimit.limit.bracket import Bracket
+from klimit.limit.closed_form import WORTH_SHOWING, ClosedForm, rank_cumulants
 from klimit.limit.dual import Array
 from klimit.limit.estimator import Estimates, Inference
 from klimit.limit.levels import Budget
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _INVERSE_POINTS = 128
+
+
+def estimates_at(engine: Budget, inference: Inference, kl: Array) -> Estimates:
+    """The limit at budgets within reach, in scaled rewards: estimated, or known."""
+    return engine.estimate(kl) if isinstance(engine, ClosedForm) else inference.estimate(engine.levels(kl))
 
 
 @dataclass(frozen=True)
@@ -130,6 +136,21 @@ class Frontier:
     kl: Array
 
     @property
+    def transform(self) -> str:
+        """What was made of the reward, by name; see :func:`klimit.rewards.parse_transform`."""
+        return self.rewards.transform.name
+
+    @property
+    def ceiling(self) -> float:
+        """What no reward exceeds: the largest there is, or all that the transform allows; infinite if unknown."""
+        return self.rewards.transform.top if self.reward_max is None else self.reward_max
+
+    @property
+    def worth_showing(self) -> float:
+        """The horizon in nats; or, for a limit that is known at every budget, where it is as good as reached."""
+        return min(self.horizon, WORTH_SHOWING) if self.rewards.known else self.horizon
+
+    @property
     def n_prompts(self) -> int:
         """Number of prompts."""
         return self.rewards.n_prompts
@@ -228,8 +249,13 @@ class Frontier:
         if gain > self.bracket.cap:
             raise InputError(
                 f"gain={gain:g}: no policy gains more than about {self.bracket.cap:.4g}, from the base mean "
-                f"{self.base_reward:.4g} to the largest reward {self.reward_max:g}"
+                f"{self.base_reward:.4g} to the largest reward {self.ceiling:g}"
             )
+        if isinstance(self.engine, ClosedForm):
+            needed = self.engine.kl_for(gain)
+            if needed <= self.horizon:
+                return Inverse(gain, needed, needed, needed, "estimate")
+            return Inverse(gain, float("nan"), self.horizon, float("inf"), "bracket")
         kl, value, low, high = self._inverse_table
         centre = self._invert(gain, kl, value, float("nan"))
         most = self._invert(gain, kl, low, float("inf"))
@@ -300,7 +326,7 @@ class Frontier:
         assert self.engine is not None
         smallest = self.engine.reach[0]
         reached = np.maximum(kl, smallest)
-        estimates, beta = self.inference.estimate(self.engine.levels(reached)), self.engine.beta(reached)
+        estimates, beta = estimates_at(self.engine, self.inference, reached), self.engine.beta(reached)
         if (kl >= smallest).all():
             return estimates, beta
         # Below the grid the limit follows its expansion, to a relative error of the order of the budget.
@@ -316,7 +342,7 @@ class Frontier:
         if inside.any():
             estimates, price = self._estimate(kl[inside])
             unit, cap = self.rewards.scale, self.bracket.cap
-            most = np.inf if self.reward_max is None else self.reward_max - self.base_reward
+            most = self.ceiling - self.base_reward
             gain[inside] = np.minimum(estimates.value * unit, most)
             # A gain is never negative (the base policy is allowed) nor above what the largest reward leaves.
             low[inside] = np.minimum(np.maximum(estimates.low * unit, 0.0), gain[inside])
@@ -336,6 +362,8 @@ class Frontier:
             raise InputError(
                 "beta= belongs to the average budget: under a per-prompt budget every prompt has its own beta"
             )
+        if isinstance(self.engine, ClosedForm):
+            return self._known(beta)
         if not isinstance(self.engine, AverageBudget):
             return self._beyond(beta)
         t = np.array([self.rewards.scale / beta])
@@ -361,6 +389,13 @@ class Frontier:
             kl_high=float(forward.high[0]),
             kl_reverse=back,
         )
+
+    def _known(self, beta: float) -> Point:
+        found = rank_cumulants(np.array([1 / beta]))
+        kl, gain, back = float(found.kl[0]), float(found.gain[0]), float(found.log_partition[0])
+        if kl > self.horizon:
+            return self._beyond(beta)
+        return Point(kl, gain, gain, gain, beta, "estimate", kl, kl, back)
 
     def _beyond(self, beta: float) -> Point:
         """A beta whose KL lies beyond the horizon: the price falls along the limit, so its KL is at least that."""

@@ -1,0 +1,136 @@
+"""Random blocks of each prompt's completions, each transformed by its own: for transforms that are estimates.
+
+A transform made from a prompt's ``n`` samples (their mean, spread, quantile, ranks) is itself biased by ``O(1/n)``,
+and so is whatever is computed from the transformed rewards. Blocks of ``n/2, n/4, n/8`` samples that are transformed
+by themselves show how that bias falls, like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from klimit.limit.dual import Array
+from klimit.limit.kernels import deal_prompts, deal_seed
+from klimit.order_statistics import best_weights
+from klimit.rewards.transforms import Transform, transform_column
+from klimit.samples.sorting import SortedGroup, for_sorted_groups
+
+DEPTH = 4  # block sizes n, n/2, n/4, n/8
+EIGHTHS = 8
+MIN_COMPLETIONS = 32  # of a prompt: an eighth of fewer has no spread or rank to speak of
+_MOST_WORK, _MOST_DEALS = 4_000_000, 16
+_BLOCK_WORK = 400  # a block costs as much as that many completions
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """Transformed rewards of blocks, as if each were a prompt.
+
+    Attributes:
+        values: ascending within each block, ``(n_completions,)``.
+        offsets: ``(n_prompts * parts + 1,)``; the blocks of a prompt follow each other.
+        parts: blocks of each prompt.
+    """
+
+    values: Array
+    offsets: NDArray[np.int64]
+    parts: int
+
+
+def dealt(
+    values: NDArray[np.floating[Any]],
+    offsets: NDArray[np.int64],
+    transform: Transform,
+    *,
+    seed: int,
+    number: int,
+    parts: tuple[int, ...],
+) -> Iterator[Blocks]:
+    """One deal of the samples into blocks, coarse or fine; a coarse block holds neighbouring fine ones.
+
+    Args:
+        values: raw rewards, ascending within prompts, ``(n_completions,)``.
+        offsets: ``(n_prompts + 1,)``.
+        transform: what every block is transformed by.
+        seed: of the deals.
+        number: of this one.
+        parts: blocks a prompt, each 1, 2, 4 or 8.
+    """
+    shuffled = np.empty(len(values))
+    deal_prompts(values, offsets, EIGHTHS, deal_seed(seed, number), shuffled)
+    for count in parts:
+        edges = block_offsets(offsets, count)
+        yield Blocks(np.asarray(transform_column(transform, shuffled, edges)), edges, count)
+
+
+def block_offsets(offsets: NDArray[np.int64], parts: int) -> NDArray[np.int64]:
+    """Offsets of the blocks of every prompt."""
+    eighths = np.arange(0, EIGHTHS, EIGHTHS // parts)
+    inner = offsets[:-1, None] + (eighths * np.diff(offsets)[:, None]) // EIGHTHS
+    return np.append(inner.reshape(-1), offsets[-1])
+
+
+def deals_for_blocks(offsets: NDArray[np.int64]) -> int:
+    """How often to deal: small samples can afford to average the luck of it away."""
+    blocks = (2**DEPTH - 2) * (len(offsets) - 1)
+    work = (DEPTH - 1) * int(offsets[-1]) + _BLOCK_WORK * blocks
+    return int(min(_MOST_DEALS, max(1, _MOST_WORK // work)))
+
+
+def best_gains(
+    values: NDArray[np.floating[Any]], offsets: NDArray[np.int64], sizes: NDArray[np.int64]
+) -> Array:
+    """Gain of best-of-N of each prompt (or block), the U-statistic over its subsets; ``(P, J)``."""
+    out = np.empty((len(offsets) - 1, len(sizes)))
+
+    def measure(group: SortedGroup) -> None:
+        weights = np.stack([best_weights(group.n, int(size)) for size in sizes], axis=1)
+        out[group.prompts] = group.centred()[1] @ weights
+
+    for_sorted_groups(measure, values, offsets)
+    out[:, sizes == 1] = 0.0
+    return out
+
+
+def corrected_best_gains(
+    values: NDArray[np.floating[Any]],
+    offsets: NDArray[np.int64],
+    transform: Transform,
+    sizes: NDArray[np.int64],
+    *,
+    seed: int,
+) -> Array:
+    """Gain of best-of-N in the transformed reward, without the ``1/n`` bias of an estimated transform; ``(P, J)``.
+
+    Twice the gain in the samples as a whole, less that in their halves, each transformed by its own. Halves show N
+    up to their size; beyond, the correction of the largest such N is carried on, as a share of the gain.
+
+    Args:
+        values: raw rewards, ascending within prompts, ``(n_completions,)``.
+        offsets: ``(n_prompts + 1,)``.
+        transform: which one.
+        sizes: each N, from 1 to the smallest prompt's number of completions, ``(J,)``.
+        seed: of the halves.
+    """
+    sizes = np.asarray(sizes, dtype=np.int64)
+    whole = best_gains(transform_column(transform, values, offsets), offsets, sizes)
+    largest = int(np.diff(offsets).min()) // 2
+    if largest < 2 or not len(sizes):
+        return whole
+    shown = np.append(np.minimum(sizes, largest), largest)
+    gains = best_gains(transform_column(transform, values, offsets), offsets, shown)
+    halves = np.zeros_like(gains)
+    deals = deals_for_blocks(offsets)
+    for number in range(deals):
+        for blocks in dealt(values, offsets, transform, seed=seed, number=number, parts=(2,)):
+            each = best_gains(blocks.values, blocks.offsets, shown)
+            halves += each.reshape(-1, 2, len(shown)).mean(axis=1) / deals
+    corrected = 2 * gains - halves
+    before, after = gains[:, -1].mean(), corrected[:, -1].mean()
+    share = after / before if before > 0 else 1.0
+    return np.where(sizes <= largest, corrected[:, :-1], whole * share)
