@@ -220,7 +220,7 @@ def _one(
         least_kl=need.value,
         kl=None if kl is None else kl.interval(level),
         kl_estimator=estimator,
-        kl_estimates={name: Measured.mean(values).interval(level) for name, values in estimates.items()},
+        kl_estimates=_with_intervals(pair, estimates, level),
         efficiency=account.efficiency(limit, gain, kl, level) if kl is not None and spent else None,
         missing_reward=account.missing_reward(limit, gain, kl, level) if kl is not None and spent else None,
         wasted_kl=account.wasted_kl(need, kl, level) if kl is not None else None,
@@ -228,7 +228,7 @@ def _one(
         regression=fit,
         distance=distance,
         noise_floor=_noise_floor(policy, base, level),
-        base_mass=divergence.base_mass(pair).interval(level) if pair.log_ratio is not None else None,
+        base_mass=_base_mass(pair, level),
         truncated=_share(policy.truncated, policy.offsets, level),
         base_truncated=_share(base.truncated, base.offsets, level),
         status="no log-probabilities" if kl is None else "estimate" if inside else "bracket",
@@ -247,7 +247,8 @@ def _pair(policy: Samples, base: Samples, reward: str, *, known: bool) -> Pair:
         assert policy.ref_logprob is not None
         log_ratio = policy.logprob.astype(np.float64) - policy.ref_logprob.astype(np.float64)
     own, theirs = (samples.reward(reward).astype(np.float64) for samples in (policy, base))
-    return Pair(own, policy.offsets, theirs, base.offsets, log_ratio, policy.token_kl if known else None)
+    token_kl = policy.token_kl.astype(np.float64) if known and policy.token_kl is not None else None
+    return Pair(own, policy.offsets, theirs, base.offsets, log_ratio, token_kl)
 
 
 def _transformed(raw: Pair, transform: Transform) -> Pair:
@@ -278,6 +279,23 @@ def _completion_kl(pair: Pair, estimator: str) -> Array:
         assert pair.token_kl is not None
         return pair.token_kl
     return divergence.log_ratio_moments(pair.log_ratio)[estimator]
+
+
+def _with_intervals(pair: Pair, estimates: dict[str, Array], level: float) -> dict[str, Value]:
+    found = {name: Measured.mean(values).interval(level) for name, values in estimates.items()}
+    if "k3" in found and not divergence.light_weights(pair):
+        # Its spread over such weights says nothing of its error.
+        found["k3"] = Value(found["k3"].estimate, -np.inf, np.inf)
+    return found
+
+
+def _base_mass(pair: Pair, level: float) -> Value | None:
+    if pair.log_ratio is None:
+        return None
+    found = divergence.base_mass(pair).interval(level)
+    if divergence.light_weights(pair):
+        return found
+    return Value(found.estimate, min(found.estimate, 0.0), max(found.high, 1.0))
 
 
 def _loss(limit: Frontier, pair: Pair, shared: _Shared) -> Frontier:

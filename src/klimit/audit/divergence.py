@@ -50,12 +50,13 @@ def choose_estimator(pair: Pair, estimates: dict[str, Array]) -> str:
     """
     assert pair.log_ratio is not None
     names: list[str] = [name for name in ("rao-blackwellised", "k1") if name in estimates]
-    if _light_weights(pair):
+    if light_weights(pair):
         names.append("k3")
     return min(names, key=lambda name: Measured.mean(estimates[name]).error)
 
 
-def _light_weights(pair: Pair) -> bool:
+def light_weights(pair: Pair) -> bool:
+    """Whether ``pi0/pi`` varies so little over the policy's completions that its mean has an error to speak of."""
     assert pair.log_ratio is not None
     with np.errstate(over="ignore"):
         weights = np.exp(-pair.log_ratio)

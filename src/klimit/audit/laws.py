@@ -4,8 +4,9 @@ By the chain rule ``KL(pi || pi0) = KL(law of r under pi || under pi0) + E KL(pi
 spent off the reward. Two ways to the first, both from counts:
 
 * **levels**: where rewards repeat, the estimator of Zhang and Grabchak (2014), digammas in place of logarithms, whose
-  bias falls exponentially in the counts. Levels too rare among the base samples are bounded from above by the log-sum
-  inequality, ``p log(p/q) <= E[log pi/pi0; level]``.
+  bias falls exponentially in the counts; what the policy's rare levels leave of it is estimated from how many were seen
+  once and twice (Chao, Wang and Jost 2013). Levels too rare among the base samples are bounded from above by the
+  log-sum inequality, ``p log(p/q) <= E[log pi/pi0; level]``.
 * **bins**: where they hardly repeat. A binned law has no more KL than the law itself (data processing), so this is a
   lower bound; edges come from one half of the base samples and counts from the other, so that neither bends the other.
   From above the law's KL is bounded by the policy's KL, less what completions of equal reward show off the reward.
@@ -14,6 +15,7 @@ spent off the reward. Two ways to the first, both from counts:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +24,7 @@ from klimit.audit.measured import Array, Measured
 from klimit.audit.pair import Ints, Pair
 
 _UNSEEN = 0.6  # of the policy's mass on levels that no base sample shows: see _by_levels
-_SINGLE_BIAS = 0.5  # of the mass on levels seen once: what the estimator may owe to them
+_UNSURE = 0.5  # of the correction for rare levels: how far it may be off
 _SPARSE = 0.2  # share of the policy's completions on rare levels from which bins are used
 _BIN = 4  # base samples a bin
 _DEALS = 4
@@ -105,19 +107,51 @@ def _by_levels(pair: Pair, found: Cells, hidden: Measured) -> RewardLaw:
     allowance = np.maximum(most - part, 0.0) + _UNSEEN * found.own / n
     unseen = (found.base == 0) & (found.own > 0)
     open_above = _total(found.prompt, np.where(unseen, allowance, 0.0), pair.n_prompts)
-    singles = _total(found.prompt, np.where(found.own == 1, 1 / n, 0.0), pair.n_prompts)
+    owed = _owed_to_rare(found.prompt, found.own, pair)
+    unsure = _UNSURE * float(owed.mean())
     above = Measured.mean(open_above)
     return RewardLaw(
         kl=Measured.mean(
-            by_prompt,
-            below=_SINGLE_BIAS * float(singles.mean()),
-            above=above.value + (2 * above.error if above.value > 0 else 0.0),
+            by_prompt - owed,
+            below=unsure,
+            above=above.value + (2 * above.error if above.value > 0 else 0.0) + unsure,
         ),
-        by_prompt=by_prompt,
+        by_prompt=by_prompt - owed,
         hidden=hidden,
         resolved=True,
         bins=len(n) / pair.n_prompts,
     )
+
+
+def _owed_to_rare(prompt: Ints, own: Array, pair: Pair) -> Array:
+    """By how much the entropy of the policy's law falls short for levels it shows rarely, ``(P,)``.
+
+    Chao, Wang and Jost's term: each level seen once stands for levels of a typical probability ``a``, which the
+    numbers seen once and twice tell, pooled over prompts; they owe the tail of the series of ``-log a``.
+    """
+    once, twice = float((own == 1).sum()), float((own == 2).sum())
+    share = _total(prompt, (own == 1).astype(np.float64), pair.n_prompts) / pair.counts
+    if once == 0:
+        return np.zeros(pair.n_prompts)
+    n = pair.counts
+    a = 2 * twice / ((n - 1) * once + 2 * twice) if twice else 2 / ((n - 1) * (once - 1) + 2)
+    sizes, which = np.unique(n, return_inverse=True)
+    tails = np.array(
+        [_tail(int(size), float(rate)) for size, rate in zip(sizes, a[_first(which)], strict=True)]
+    )
+    return np.asarray(share * tails[which])
+
+
+def _first(which: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
+    return np.asarray(np.unique(which, return_index=True)[1])
+
+
+def _tail(n: int, a: float) -> float:
+    """``sum over r >= n of (1 - a)**(r - n + 1) / r``."""
+    if a >= 1:
+        return 0.0
+    steps = np.arange(int(min(40 / a, 1e6)) + 1)
+    return float(((1 - a) ** (steps + 1) / (steps + n)).sum())
 
 
 def _law_terms(own: Array, n: Array, base: Array, m: Array) -> Array:
@@ -131,7 +165,7 @@ def _law_terms(own: Array, n: Array, base: Array, m: Array) -> Array:
 
 def _by_bins(pair: Pair, hidden: Measured, seed: int) -> RewardLaw:
     rng = np.random.default_rng(seed)
-    by_prompt, singles = np.zeros((2, pair.n_prompts))
+    by_prompt, owed = np.zeros((2, pair.n_prompts))
     bins = 0.0
     for _ in range(_DEALS):
         mixed = rng.random(len(pair.base_rewards))
@@ -141,11 +175,11 @@ def _by_bins(pair: Pair, hidden: Measured, seed: int) -> RewardLaw:
         half[order] = place % 2
         for side in (0, 1):
             value, few, count = _binned(pair, half == side)
-            by_prompt += value / (2 * _DEALS)
-            singles += few / (2 * _DEALS)
+            by_prompt += (value - few) / (2 * _DEALS)
+            owed += few / (2 * _DEALS)
             bins += count / (2 * _DEALS)
     return RewardLaw(
-        kl=Measured.mean(by_prompt, below=_SINGLE_BIAS * float(singles.mean())),
+        kl=Measured.mean(by_prompt, below=_UNSURE * float(owed.mean())),
         by_prompt=by_prompt,
         hidden=hidden,
         resolved=False,
@@ -156,7 +190,7 @@ def _by_bins(pair: Pair, hidden: Measured, seed: int) -> RewardLaw:
 def _binned(pair: Pair, for_edges: NDArray[np.bool_]) -> tuple[Array, Array, float]:
     """The law's KL on bins whose edges come from some base samples, counts from the others; ``(P,)``.
 
-    Also the share of the policy's completions alone in their bin, and the mean number of bins.
+    Also what its rare bins owe, ``(P,)``, and the mean number of bins.
     """
     values, prompt = pair.base_rewards[for_edges], pair.base_prompt[for_edges]
     order = np.lexsort((values, prompt))
@@ -176,9 +210,7 @@ def _binned(pair: Pair, for_edges: NDArray[np.bool_]) -> tuple[Array, Array, flo
     n = pair.counts[of]
     m = np.bincount(pair.base_prompt[~for_edges], minlength=pair.n_prompts).astype(np.float64)[of]
     part = _law_terms(counts, n, base_counts, m)
-    alone = np.where(counts == 1, 1 / n, 0.0)
-    sums = (_total(of, part, pair.n_prompts), _total(of, alone, pair.n_prompts))
-    return *sums, float(n_bins.mean())
+    return _total(of, part, pair.n_prompts), _owed_to_rare(of, counts, pair), float(n_bins.mean())
 
 
 def _bin_of(values: Array, prompt: Ints, edge: Array, edge_prompt: Ints, first: Ints) -> Ints:
