@@ -38,7 +38,7 @@ WORLDS = {
     "fine": (1500, None),
 }
 # Completions of the policy, of the base policy, prompts.
-SIZES = ((32, 64, 300), (64, 256, 100), (16, 128, 1000))
+SIZES = ((32, 64, 300), (64, 256, 100))
 EXACT = 1e-9  # rounding, where an interval has no width
 
 

@@ -71,6 +71,8 @@ def least_kl_of_gain(
             break
         step = (size.value - float(line.value[0])) / float(line.slope[0])
         found = float(np.clip(found + step, 0.2 * found, min(5 * found, curve.horizon)))
+        if abs(step) <= 1e-9 * found:
+            break
     line = curve.linearise(found)
     slope, bias = float(line.slope[0]), float(line.bias[0])
     # How far the gain lies from the limit at that KL, for certain 0: its error is the error of the inverse, times beta.

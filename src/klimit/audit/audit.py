@@ -128,6 +128,7 @@ class _Shared:
     reward_max: float | None
     base: Samples | None = None
     found: tuple[Frontier, PolicyCurve] | None = None
+    loss: Frontier | None = None
 
     def limit_of(self, base: Samples, reward: str) -> tuple[Frontier, PolicyCurve]:
         """The limit and best-of-N of the base samples."""
@@ -143,8 +144,17 @@ class _Shared:
                 }
                 limit = frontier(base, reward_max=self.reward_max, **options)
                 self.found = limit, best_of_n(base, limit=limit, **options)
-            self.base = base
+            self.base, self.loss = base, None
         return self.found
+
+    def loss_of(self, limit: Frontier, base_rewards: Array) -> Frontier:
+        """The limit of the negated (transformed) reward: the most that any method can lose at each KL."""
+        if self.loss is None:
+            negated = replace(limit.samples, rewards={limit.reward_name: -base_rewards})
+            with python_warnings.catch_warnings():
+                python_warnings.simplefilter("ignore", KlimitWarning)
+                self.loss = frontier(negated, reward=limit.reward_name, level=self.level, seed=self.seed)
+        return self.loss
 
 
 def _same_prompts(first: Samples, second: Samples) -> bool:
@@ -184,7 +194,7 @@ def _one(
     pair = _transformed(raw, shared.transform)
     gain = Measured.mean(pair.gain)
     kl, estimator, estimates = _kl(pair, shared.kl_estimator, label)
-    loss = _loss(limit, pair, shared) if gain.interval(level).low < 0 else None
+    loss = shared.loss_of(limit, pair.base_rewards) if gain.interval(level).low < 0 else None
     need = account.least_kl_of_gain(limit, loss, gain, kl, level)
     spent = kl is not None and kl.value > 0 and bool(np.any(pair.log_ratio != 0.0))
     parts: Parts | None = None
@@ -296,17 +306,6 @@ def _base_mass(pair: Pair, level: float) -> Value | None:
     if divergence.light_weights(pair):
         return found
     return Value(found.estimate, min(found.estimate, 0.0), max(found.high, 1.0))
-
-
-def _loss(limit: Frontier, pair: Pair, shared: _Shared) -> Frontier:
-    """The limit of the negated reward: the most that any method can lose at each KL."""
-    negated = replace(
-        limit.samples,
-        rewards={limit.reward_name: -pair.base_rewards},
-    )
-    with python_warnings.catch_warnings():
-        python_warnings.simplefilter("ignore", KlimitWarning)
-        return frontier(negated, reward=limit.reward_name, level=shared.level, seed=shared.seed)
 
 
 def _win_rate(raw: Pair) -> Array:
