@@ -170,6 +170,11 @@ def test_texts_are_read_when_looked_at_and_pickle():
     assert copy.reward().tolist() == samples.reward().tolist()
 
 
+def test_a_missing_text_is_none_and_no_question_mark():
+    frame = pd.DataFrame({"prompt": ["x", "x"], "reward": [0.0, 1.0], "note": ["?", None]})
+    assert list(read_samples(frame).metadata["note"]) == ["?", None]
+
+
 def test_incomplete_rewards_are_held_back_until_asked_for():
     frame = pd.DataFrame({"prompt": ["x", "x"], "reward_gold": [0.0, 1.0], "reward_proxy": [0.5, np.nan]})
     samples = read_samples(frame)

@@ -182,7 +182,7 @@ def _stem(source: Any) -> str | None:
     name = path.name.removesuffix(".gz")
     if Path(name).suffix.lower() in FORMATS:
         name = Path(name).stem
-    name = "".join(letter for letter in name if letter not in "*?").strip("-_. ")
+    name = "".join(letter for letter in name if letter not in "*?").strip("-_.= ")
     return name or path.parent.name or None
 
 

@@ -79,8 +79,8 @@ def check_token_means(samples: Samples) -> tuple[str, ...]:
     if all(one.like_means for one in growths):
         look = "look like means" if len(parts) > 1 else "looks like a mean"
         raise InputError(
-            f"{samples.source}: {' and '.join(parts)} {look} over tokens: {said}, and no larger for longer completions, "
-            "as sums would be; token_means=True (--token-means) multiplies by the number of tokens, token_means=False "
+            f"{samples.source}: {' and '.join(parts)} {look} over tokens: {said}, and no larger for longer ones, as "
+            "sums would be; token_means=True (--token-means) multiplies by the number of tokens, token_means=False "
             "(--no-token-means) asserts that these are sums"
         )
     if max(sizes) / typical < _TINY and not all(one.like_sums for one in growths):

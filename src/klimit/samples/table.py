@@ -218,7 +218,8 @@ def _unmasked(array: Any) -> NDArray[Any]:
     if array.dtype.kind == "f":
         return np.asarray(array.filled(np.nan))
     if array.dtype == object:
-        return np.asarray(array.filled(None))
+        # Not filled(None): that means the default, which is "?".
+        return np.where(np.ma.getmaskarray(array), None, array.data)
     if not np.ma.is_masked(array):
         return np.asarray(array.data)
     return np.where(np.ma.getmaskarray(array), np.nan, array.data)
