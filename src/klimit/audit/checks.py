@@ -147,9 +147,9 @@ def _check_values(policy: Samples, part: str) -> None:
         prompt = int(np.searchsorted(policy.offsets, place, side="right")) - 1
         wanted = "at least 0" if part == "token_kl" else "the log of a probability, at most 0"
         raise InputError(
-            f"{policy.source}: {part} is {values[place]:.6g} in {len(wrong):,} of {policy.n_completions:,} completions "
-            f"or the like, first in completion {place - policy.offsets[prompt]} of prompt "
-            f"{show(policy.prompt_ids.tolist()[prompt])}; it must be finite and {wanted}"
+            f"{policy.source}: {part} is {values[place]:.6g} in completion {place - policy.offsets[prompt]} of prompt "
+            f"{show(policy.prompt_ids.tolist()[prompt])} (and {len(wrong) - 1:,} more of {policy.n_completions:,} "
+            f"cannot be used); it must be finite and {wanted}"
         )
 
 

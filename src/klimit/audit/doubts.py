@@ -80,8 +80,8 @@ def log_ratio(samples: Samples) -> Array:
 def over_prompts(values: Array, samples: Samples) -> tuple[float, float]:
     """Mean over prompts of their means, and its standard error.
 
-    Of few prompts the error is at least that of the completions within them, and widened as Student's law is wider
-    than the normal one at four standard errors.
+    Of few prompts it is the error of the completions within them: what is tested holds of every prompt. It is widened
+    as Student's law is wider than the normal one at four standard errors.
     """
     means = np.add.reduceat(values, samples.offsets[:-1]) / samples.counts
     n_prompts, freedom = len(means), len(means) - 1
@@ -91,7 +91,7 @@ def over_prompts(values: Array, samples: Samples) -> tuple[float, float]:
         within = (
             float(np.sqrt((squares / (np.maximum(samples.counts - 1, 1) * samples.counts)).sum())) / n_prompts
         )
-        error, freedom = max(error, within), len(values) - n_prompts
+        error, freedom = within, len(values) - n_prompts
     if freedom:
         error *= special.stdtrit(freedom, special.ndtr(-BEYOND_NOISE)) / -BEYOND_NOISE
     return float(means.mean()), float(error)

@@ -218,8 +218,9 @@ def _unmasked(array: Any) -> NDArray[Any]:
     if array.dtype.kind == "f":
         return np.asarray(array.filled(np.nan))
     if array.dtype == object:
-        # Not filled(None): that means the default, which is "?".
-        return np.where(np.ma.getmaskarray(array), None, array.data)
+        values = np.array(array.data)
+        values[np.ma.getmaskarray(array)] = None  # filled(None) would put in the default, "?"
+        return values
     if not np.ma.is_masked(array):
         return np.asarray(array.data)
     return np.where(np.ma.getmaskarray(array), np.nan, array.data)
