@@ -46,6 +46,7 @@ def audit(
     token_means: bool | None = None,
     prompt: str | list[str] | None = None,
     where: str | None = None,
+    base_where: str | None = None,
     logprob: str | None = None,
     ref_logprob: str | None = None,
     token_kl: str | None = None,
@@ -76,7 +77,8 @@ def audit(
         token_means: True: log-probabilities are means over tokens, to be multiplied by their number; False: they are
             sums; None: sums, and what looks like means is refused.
         prompt: columns that identify a prompt, when reading.
-        where: SQL condition that chooses rows of the policy's file, when reading.
+        where: SQL condition that chooses rows of the policies' files, when reading.
+        base_where: the same for the base policy's.
         logprob: column of log-probabilities under the policy.
         ref_logprob: column of log-probabilities under the reference.
         token_kl: column of exact next-token KLs along each completion.
@@ -99,7 +101,7 @@ def audit(
         )
     chosen = parse_transform(transform)
     common: dict[str, Any] = {"prompt": prompt, "lower_is_better": lower_is_better}
-    start = as_samples(base, reward=reward, **_given(common))
+    start = as_samples(base, reward=reward, **_given({**common, "where": base_where}))
     name = start.reward_name(reward)
     own = {"where": where, "logprob": logprob, "ref_logprob": ref_logprob, "token_kl": token_kl}
     policies = _read(policy, name, by, _given({**common, **own}))
