@@ -205,7 +205,9 @@ def test_what_only_an_audit_needs_is_not_read_for_a_limit():
     lean = as_samples(table, reward="reward")
     assert lean.truncated is None
     assert lean.token_kl is None
+    assert lean.logprob is None
     assert not lean.held
+    assert lean.notes == ("read by their names: prompt = prompt_id",)
     assert isinstance(lean.metadata["token_kl"], LazyColumn)  # still there for whoever looks
     full = as_samples(table, reward="reward", audit=True)
     assert not full.truncated.any()

@@ -77,8 +77,8 @@ def read_samples(
             ``finish_reason``, where ``length``, ``max_tokens`` or ``max_length`` says so).
         completion: the column of completion texts (by default ``completion``); read when first used.
         by: a column that tells several policies in one table apart; sample ids may repeat across its values.
-        audit: whether to look for what only an audit needs: token KLs and counts, truncation, the sampling
-            engine's log-probabilities. What is named is read all the same.
+        audit: whether to look for what only an audit needs: log-probabilities, token KLs and counts,
+            truncation. What is named is read all the same.
         lower_is_better: the rewards are costs: change their sign.
         notify: called with each note.
 

@@ -21,8 +21,6 @@ SCORE_NAMES: Mapping[str, tuple[str, ...]] = {
     "token_ids": ("completion_token_ids",),
     "n_tokens": ("n_tokens", "num_tokens", "completion_tokens"),
 }
-# Needed by an audit alone: not read where only rewards are asked for.
-_FOR_AUDITS = ("token_kl", "sampling_logprob", "truncated", "token_ids", "n_tokens")
 # Samples keep less of these than their columns say, so they stay among the metadata.
 _STILL_METADATA = ("truncated", "token_ids", "n_tokens")
 
@@ -90,7 +88,7 @@ def choose_roles(
         completion: the column of completion texts.
         by: the column that tells policies apart; never guessed.
         scores: columns of the parts in :data:`SCORE_NAMES`.
-        audit: look also for what only an audit needs.
+        audit: look also for the scores, which only an audit needs.
 
     Raises:
         InputError: a named column does not exist, or there is no prompt or reward column to be guessed.
@@ -116,8 +114,7 @@ def choose_roles(
     given = scores or {}
     sample = named("sample", sample, SAMPLE_NAMES)
     found = {
-        part: named(part, given.get(part), () if part in _FOR_AUDITS and not audit else usual)
-        for part, usual in SCORE_NAMES.items()
+        part: named(part, given.get(part), usual if audit else ()) for part, usual in SCORE_NAMES.items()
     }
     return Roles(
         prompt=prompts,
