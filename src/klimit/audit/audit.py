@@ -50,6 +50,8 @@ def audit(
     logprob: str | None = None,
     ref_logprob: str | None = None,
     token_kl: str | None = None,
+    sampling_logprob: str | None = None,
+    truncated: str | None = None,
     lower_is_better: bool = False,
 ) -> Audit | Audits:
     """Account for what a policy got for its KL from the base policy, and where the rest went.
@@ -82,6 +84,9 @@ def audit(
         logprob: column of log-probabilities under the policy.
         ref_logprob: column of log-probabilities under the reference.
         token_kl: column of exact next-token KLs along each completion.
+        sampling_logprob: column of the policy's log-probabilities by a second engine, the one that sampled: their
+            distance is the noise floor.
+        truncated: column that says which completions were cut at the token limit (else ``finish_reason`` does).
         lower_is_better: rewards are costs, when reading.
 
     Returns:
@@ -101,9 +106,16 @@ def audit(
         )
     chosen = parse_transform(transform)
     common: dict[str, Any] = {"prompt": prompt, "lower_is_better": lower_is_better}
-    start = as_samples(base, reward=reward, **_given({**common, "where": base_where}))
+    start = as_samples(base, reward=reward, audit=True, **_given({**common, "where": base_where}))
     name = start.reward_name(reward)
-    own = {"where": where, "logprob": logprob, "ref_logprob": ref_logprob, "token_kl": token_kl}
+    own = {
+        "where": where,
+        "logprob": logprob,
+        "ref_logprob": ref_logprob,
+        "token_kl": token_kl,
+        "sampling_logprob": sampling_logprob,
+        "truncated": truncated,
+    }
     policies = _read(policy, name, by, _given({**common, **own}))
     several = by is not None or len(policies) > 1 or isinstance(policy, dict | list | tuple)
     shared = _Shared(chosen, level, seed, kl_estimator, reward_max)
@@ -173,7 +185,7 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 
 def _read(policy: Any, reward: str, by: str | None, options: dict[str, Any]) -> dict[str, Samples]:
     read = {
-        label: as_samples(source, reward=reward, **options)
+        label: as_samples(source, reward=reward, audit=True, **({} if by is None else {"by": by}), **options)
         for label, source in named_policies(policy).items()
     }
     if by is None:
