@@ -38,6 +38,13 @@ def frontier(
     reward_max: Annotated[
         float | None, typer.Option(metavar="X", help="Largest reward there is, if known.")
     ] = None,
+    transform: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Of the reward: standardised, rank, log-sigmoid-centred or clipped:LOW,HIGH.",
+        ),
+    ] = "identity",
     budget: Annotated[
         str, typer.Option(metavar="KIND", help="average (over prompts) or per-prompt.")
     ] = "average",
@@ -77,6 +84,7 @@ def frontier(
         "lower_is_better": lower_is_better,
         "min_completions": min_completions,
         "reward_max": reward_max,
+        "transform": transform,
         "budget": budget,
         "target": target,
         "kl": budgets,
@@ -101,6 +109,7 @@ def find(
     lower_is_better: bool = False,
     min_completions: int = 1,
     reward_max: float | None = None,
+    transform: str = "identity",
     budget: str = "average",
     target: str = "population",
     kl: list[float] | None = None,
@@ -110,7 +119,9 @@ def find(
 ) -> Findings:
     """Read, estimate and choose what to report; see :func:`klimit.frontier` for the options."""
     from klimit.limit.options import check_budgets, check_options
+    from klimit.rewards import parse_transform
 
+    chosen = parse_transform(transform)
     check_options(budget=budget, level=level, target=target, estimator="extrapolated", seed=seed)
     if kl is not None:
         check_budgets(kl)
@@ -136,6 +147,7 @@ def find(
                 target=whom,
                 reward_max=reward_max,
                 kl=kl,
+                transform=chosen,
             )
         with taken_down() as said_of_best:
             best = klimit.best_of_n(
@@ -146,6 +158,7 @@ def find(
                 seed=seed,
                 target=whom,
                 limit=limit if kind == "average" else limit.outer,
+                transform=chosen,
             )
         # Both warn of the same limitations: the limit says it better.
         return gather(limit, best, kl=kl, warnings=said or said_of_best)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from klimit.limit.dual import Array
 from klimit.limit.kernels import deal_prompts, deal_seed
 from klimit.order_statistics import best_weights
-from klimit.rewards.transforms import Transform, transform_column
+from klimit.rewards.transforms import RANK, Transform, transform_column
 from klimit.samples.sorting import SortedGroup, for_sorted_groups
 
 DEPTH = 4  # block sizes n, n/2, n/4, n/8
@@ -108,7 +108,9 @@ def corrected_best_gains(
     """Gain of best-of-N in the transformed reward, without the ``1/n`` bias of an estimated transform; ``(P, J)``.
 
     Twice the gain in the samples as a whole, less that in their halves, each transformed by its own. Halves show N
-    up to their size; beyond, the correction of the largest such N is carried on, as a share of the gain.
+    up to their size; beyond, the correction of the largest such N is carried on, as a share of the gain. Below
+    :data:`MIN_COMPLETIONS` only ranks are corrected, whose bias is known to fall like ``1/n`` (it is a share
+    ``1/n`` without ties); the halves of others may be constant.
 
     Args:
         values: raw rewards, ascending within prompts, ``(n_completions,)``.
@@ -119,8 +121,9 @@ def corrected_best_gains(
     """
     sizes = np.asarray(sizes, dtype=np.int64)
     whole = best_gains(transform_column(transform, values, offsets), offsets, sizes)
-    largest = int(np.diff(offsets).min()) // 2
-    if largest < 2 or not len(sizes):
+    fewest = int(np.diff(offsets).min())
+    largest = fewest // 2
+    if largest < 2 or not len(sizes) or (fewest < MIN_COMPLETIONS and transform != RANK):
         return whole
     shown = np.append(np.minimum(sizes, largest), largest)
     gains = best_gains(transform_column(transform, values, offsets), offsets, shown)

@@ -141,6 +141,11 @@ class Frontier:
         return self.rewards.transform.name
 
     @property
+    def reward_label(self) -> str:
+        """The reward's name, and that of its transform, if any."""
+        return self.reward_name if self.transform == "identity" else f"{self.reward_name}, {self.transform}"
+
+    @property
     def ceiling(self) -> float:
         """What no reward exceeds: the largest there is, or all that the transform allows; infinite if unknown."""
         return self.rewards.transform.top if self.reward_max is None else self.reward_max

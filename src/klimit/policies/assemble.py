@@ -31,6 +31,7 @@ def assemble(
     limit: AverageLimit | None,
     level: float,
     target: Target,
+    transform: str = "identity",
 ) -> PolicyCurve:
     """Average ``values`` over prompts.
 
@@ -46,6 +47,7 @@ def assemble(
         limit: the limit for the efficiency; None for none.
         level: nominal cover.
         target: what the intervals are about.
+        transform: of the reward, by name.
     """
     given = target == "these-prompts"
     gain = mean_interval(values.gain, level=level, within=values.gain_variance if given else None)
@@ -95,6 +97,7 @@ def assemble(
         n_prompts=samples.n_prompts,
         level=level,
         target=target,
+        transform=transform,
     )
 
 

@@ -12,7 +12,8 @@ from klimit.policies.curve import PolicyCurve, Target
 from klimit.policies.efficiency import AverageLimit
 from klimit.policies.inputs import check_level, choose_sizes, resolve_limit
 from klimit.policies.ties import untied_kl
-from klimit.policies.values import best_of_n_values
+from klimit.policies.transformed import transformed_values
+from klimit.rewards.transforms import Transform, parse_transform
 from klimit.samples import as_samples
 
 
@@ -26,6 +27,7 @@ def best_of_n(
     target: Target = "population",
     limit: AverageLimit | None = None,
     efficiency: bool = True,
+    transform: str | Transform = "identity",
     prompt: str | list[str] | None = None,
     where: str | None = None,
     lower_is_better: bool = False,
@@ -37,17 +39,23 @@ def best_of_n(
     have the same reward; where some tie (broken blindly), it is less, and estimated with its bias corrected
     (:mod:`klimit.policies.ties`); its interval carries the bias that is left. Prompts weigh the same.
 
+    With a ``transform`` the gain is in the transformed reward: by ``"rank"`` it is the win rate against the base
+    policy less a half, unbiased. ``"standardised"`` and ``"log-sigmoid-centred"`` are made from the samples
+    themselves, which biases the gain by ``O(1/n)`` (at 32 completions a prompt by 1 to 4 per cent on test systems);
+    from 32 completions on that is removed, and 0.1 to 1 per cent is left (:mod:`klimit.limit.blocks`).
+
     Args:
         samples: completions drawn from the base policy, with rewards: :class:`~klimit.Samples`, a path, a
             data frame, or a 2-D array ``(n_prompts, n_completions)``.
         n: one N or several; by default powers of two up to the smallest prompt's number of completions.
         reward: the reward column; needed where there are several.
         level: nominal cover of the intervals.
-        seed: for the limit, where it is computed here.
+        seed: for the limit, where it is computed here, and the bias of an estimated transform.
         target: "population": the intervals are for the population that the prompts were drawn from;
             "these-prompts": for the given prompts, were they sampled again.
         limit: the average-budget frontier of the same samples, for the efficiency; computed if not given.
         efficiency: False to leave the efficiency out (nan), and with it the limit.
+        transform: of the reward, as for :func:`klimit.frontier`.
         prompt: columns that identify a prompt, when reading.
         where: SQL condition that chooses rows, when reading.
         lower_is_better: rewards are costs, when reading.
@@ -65,10 +73,14 @@ def best_of_n(
     check_level(level, target)
     data = as_samples(samples, reward=reward, prompt=prompt, where=where, lower_is_better=lower_is_better)
     name = data.reward_name(reward)
+    chosen = parse_transform(transform)
     sizes = choose_sizes(data, n)
-    given = target == "these-prompts"
-    values = best_of_n_values(data.reward(name), data.offsets, sizes, within=given)
-    frontier = resolve_limit(data, name, limit, wanted=efficiency, level=level, seed=seed, target=target)
+    values = transformed_values(
+        chosen, data.reward(name), data.offsets, sizes, within=target == "these-prompts", seed=seed
+    )
+    frontier = resolve_limit(
+        data, name, limit, wanted=efficiency, level=level, seed=seed, target=target, transform=chosen
+    )
     warn_of_limits(
         data, target, constant=max(sizes) > 1 and not values.gain.any(), warned=frontier is not None
     )
@@ -87,4 +99,5 @@ def best_of_n(
         limit=frontier,
         level=level,
         target=target,
+        transform=chosen.name,
     )

@@ -56,6 +56,7 @@ class PolicyCurve:
         n_prompts: number of prompts averaged over.
         level: nominal cover of the intervals.
         target: what they are about: the population of prompts, or these prompts.
+        transform: of the reward, by name.
     """
 
     policy: str
@@ -78,6 +79,7 @@ class PolicyCurve:
     n_prompts: int
     level: float
     target: Target
+    transform: str = "identity"
 
     @property
     def n(self) -> NDArray[Any]:

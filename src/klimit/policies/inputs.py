@@ -9,6 +9,7 @@ from klimit.errors import InputError
 from klimit.policies.curve import Target
 from klimit.policies.efficiency import AverageLimit
 from klimit.policies.levels import Floats
+from klimit.rewards.transforms import IDENTITY, Transform
 from klimit.samples.container import Samples
 
 
@@ -21,22 +22,29 @@ def resolve_limit(
     level: float,
     seed: int,
     target: Target,
+    transform: Transform = IDENTITY,
 ) -> AverageLimit | None:
     """The limit given, else the average-budget frontier of the samples; None where none is wanted."""
     if not wanted:
         return None
     if limit is not None:
-        check_limit(samples, reward, limit)
+        check_limit(samples, reward, limit, transform)
         return limit
     from klimit.limit.frontier import frontier
 
     computed: AverageLimit = frontier(
-        samples, reward=reward, budget="average", level=level, seed=seed, target=target
+        samples,
+        reward=reward,
+        budget="average",
+        level=level,
+        seed=seed,
+        target=target,
+        transform=transform,
     )
     return computed
 
 
-def check_limit(samples: Samples, reward: str, limit: AverageLimit) -> None:
+def check_limit(samples: Samples, reward: str, limit: AverageLimit, transform: Transform = IDENTITY) -> None:
     """Raise unless a limit is the average-budget one of these samples and this reward: efficiency is against that."""
     from klimit.limit.result import Frontier
 
@@ -46,6 +54,11 @@ def check_limit(samples: Samples, reward: str, limit: AverageLimit) -> None:
         raise InputError(
             "limit= has a per-prompt budget; efficiency is against the average-budget limit: "
             "frontier(..., budget='average')"
+        )
+    if limit.transform != transform.name:
+        raise InputError(
+            f"limit= is of the reward under transform={limit.transform!r}, this policy's gain under "
+            f"{transform.name!r}; make both with one transform"
         )
     same = limit.samples is samples or (
         limit.reward_name == reward

@@ -92,6 +92,7 @@ def rejection_sampling(
         n_prompts=data.n_prompts,
         level=level,
         target=target,
+        transform="identity",
     )
 
 

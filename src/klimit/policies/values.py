@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from klimit.order_statistics import best_weights, subset_ratio
 from klimit.policies.levels import Floats, Ints, Levels, join_levels, tied_levels
 from klimit.policies.ties import kl_with_ties, level_loss, untied_kl
-from klimit.policies.wins import best_of_n_table, tie_excess
+from klimit.policies.wins import best_of_n_table, level_excess, tie_excess
 from klimit.policies.within import gain_variance, kl_variance
+from klimit.rewards.ties import most_by_chance
 from klimit.samples.sorting import SortedGroup, for_sorted_groups
 
 
@@ -31,6 +32,7 @@ class PromptValues:
             than eight completions; a rare pair among more is no atom, but two equal floats).
         gain_variance: variance of ``gain`` given the prompt, where asked for.
         kl_variance: the same of ``kl``.
+        win_variance: the same of ``win_rate``.
     """
 
     base: Floats
@@ -41,6 +43,7 @@ class PromptValues:
     tied: bool
     gain_variance: Floats | None = None
     kl_variance: Floats | None = None
+    win_variance: Floats | None = None
 
 
 def best_of_n_values(
@@ -81,7 +84,7 @@ def best_of_n_values(
     gain[:, [size == 1 for size in sizes]] = 0.0  # by definition; the mean's rounding is no gain
 
     joined = {n: join_levels(parts) for n, parts in levels.items() if parts}
-    kl, kl_rough, win_rate, kl_var = (np.zeros((n_prompts, k)) for _ in range(4))
+    kl, kl_rough, win_rate, kl_var, win_var = (np.zeros((n_prompts, k)) for _ in range(5))
     for j, size in enumerate(sizes):
         kl[:, j] = kl_rough[:, j] = untied_kl(size)
         win_rate[:, j] = size / (size + 1)
@@ -92,14 +95,16 @@ def best_of_n_values(
             win_rate[:, j] -= tie_excess(part, best_of_n_table(n, size), n_prompts)
             if within:
                 kl_var[:, j] += _kl_variance(part, n, size, n_prompts)
-    return PromptValues(
-        base, gain, kl, kl_rough, win_rate, ties_matter(joined), variance, kl_var if within else None
-    )
+                win_var[:, j] += _win_variance(part, n, size, n_prompts)
+    tied = ties_matter(joined)
+    if not within:
+        return PromptValues(base, gain, kl, kl_rough, win_rate, tied)
+    return PromptValues(base, gain, kl, kl_rough, win_rate, tied, variance, kl_var, win_var)
 
 
 def ties_matter(levels: Mapping[int, Levels]) -> bool:
     """Whether the levels, by their prompts' numbers of completions, show more than a rare pair of equal floats."""
-    return any(int(part.at.max()) > (2 if n >= 8 else 1) for n, part in levels.items())
+    return any(int(part.at.max()) > most_by_chance(n) for n, part in levels.items())
 
 
 def _gain_variance(centred: NDArray[np.floating[Any]], size: int) -> Floats:
@@ -116,6 +121,25 @@ def _kl_variance(levels: Levels, n: int, size: int, n_prompts: int) -> Floats:
         ratio = subset_ratio(total, size)
         return lambda at, upto: ratio[upto] * level_loss(at, upto, size)[0]
 
+    return _variance(levels, n, size, n_prompts, loss)
+
+
+def _win_variance(levels: Levels, n: int, size: int, n_prompts: int) -> Floats:
+    def loss(total: int, size: int) -> Callable[[Ints, Ints], Floats]:
+        table = best_of_n_table(total, size)
+        return lambda at, upto: level_excess(table, at, upto)
+
+    return _variance(levels, n, size, n_prompts, loss)
+
+
+def _variance(
+    levels: Levels,
+    n: int,
+    size: int,
+    n_prompts: int,
+    loss: Callable[[int, int], Callable[[Ints, Ints], Floats]],
+) -> Floats:
+    """Of a constant less a sum over levels of ``loss(completions, N)``; nothing can happen to N = 1."""
     if size == 1:
         return np.zeros(n_prompts)
     if size < n:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from klimit.order_statistics import subset_ratio
-from klimit.policies.levels import Floats, Levels
+from klimit.policies.levels import Floats, Ints, Levels
 
 
 class WinTable(NamedTuple):
@@ -58,8 +58,13 @@ def tie_excess(levels: Levels, table: WinTable, n_prompts: int) -> Floats:
         table: of the policy, for n completions.
         n_prompts: length of the result; zero for the other prompts.
     """
-    at, upto = levels.at, levels.upto
+    excess = level_excess(table, levels.at, levels.upto)
+    return np.asarray(np.bincount(levels.prompt, weights=excess, minlength=n_prompts), dtype=np.float64)
+
+
+def level_excess(table: WinTable, at: Ints, upto: Ints) -> Floats:
+    """Each level's part in :func:`tie_excess`, by the completions at it and at or below it."""
     below = upto - at
     excess = at * (table.with_one[upto - 1] + table.with_one[below])
     excess -= 2 * (table.among[upto] - table.among[below])
-    return np.asarray(np.bincount(levels.prompt, weights=excess, minlength=n_prompts), dtype=np.float64)
+    return excess

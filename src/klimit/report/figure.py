@@ -123,7 +123,8 @@ def _right_end(limit: Frontier, best_of_n: PolicyCurve | None) -> float:
     """The horizon and best-of-N, but not so far out that the estimate becomes a corner of the figure."""
     points = 0.0 if best_of_n is None else 1.06 * float(np.nanmax(best_of_n.kl_high))
     if limit.horizon > 0:
-        return max(1.35 * limit.horizon, min(points, 4 * limit.horizon))
+        shown = limit.worth_showing
+        return max(1.35 * shown, min(points, 4 * shown))
     return points if points > 0 else float(limit.kl[-1])
 
 
@@ -164,7 +165,7 @@ def _frame(ax: Axes, limit: Frontier, title: str | None) -> None:
     base = RewardFormat.fitting(limit.rewards.scale or 1.0).reward(limit.base_reward)
     ax.set_xlabel("KL(policy || base), nats per completion", fontsize=TEXT)
     ax.set_ylabel(
-        f"gain in {limit.reward_name}\nover the base mean ({base})", fontsize=TEXT, parse_math=False
+        f"gain in {limit.reward_label}\nover the base mean ({base})", fontsize=TEXT, parse_math=False
     )
     ax.tick_params(labelsize=SMALL)
     for side in ("top", "right"):

@@ -90,7 +90,7 @@ def gather(
     points = tuple(limit.at(kl=budget) for budget in budgets)
     inside = [budget for budget in budgets if budget <= limit.horizon]
     if kl is None and inside:
-        main = limit.at(kl=round_down(limit.horizon))
+        main = limit.at(kl=round_down(limit.worth_showing))
     else:
         main = points[budgets.index(max(inside) if inside else max(budgets))]
     return Findings(
@@ -98,7 +98,7 @@ def gather(
         best=best,
         points=points,
         main=main,
-        pick=_pick(best, max(main.kl, limit.horizon) if kl is None else main.kl),
+        pick=_pick(best, max(main.kl, limit.worth_showing) if kl is None else main.kl),
         warnings=tuple(dict.fromkeys(warnings)),
         asked=kl is not None,
     )
@@ -111,7 +111,7 @@ def round_down(kl: float) -> float:
 
 def shown_budgets(limit: Frontier, best: PolicyCurve) -> list[float]:
     """Round budgets up to the horizon, the horizon itself, and one beyond."""
-    horizon = limit.horizon
+    horizon = limit.worth_showing
     if horizon <= 0:
         top = float(best.kl.max())
         return [kl for kl in _LADDER if top / 8 <= kl < top] + [top] if top > 0 else [0.25, 0.5, 1.0]

@@ -33,6 +33,7 @@ def payload(findings: Findings, *, options: Mapping[str, Any]) -> dict[str, Any]
         "options": dict(options),
         "source": samples.source,
         "reward_name": limit.reward_name,
+        "transform": limit.transform,
         "n_prompts": limit.n_prompts,
         "n_completions": samples.n_completions,
         "completions_per_prompt": {

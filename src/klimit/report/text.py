@@ -48,7 +48,7 @@ def header(findings: Findings) -> str:
     scale = "0/1" if findings.binary else f"{values.min():.3g} to {values.max():.3g}"
     parts = [
         f"{plural(limit.n_prompts, 'prompt')} x {each} completions",
-        f"{limit.reward_name} ({scale})",
+        f"{limit.reward_label} ({scale})",
         f"base mean {form.reward(limit.base_reward)}",
     ]
     return "; ".join([", ".join(parts), *_without_signal(findings)])
@@ -89,6 +89,8 @@ def legend(findings: Findings) -> list[str]:
         f"KL(policy || base) in nats per completion, {over}; beta: reward/nat.",
         f"[{_level(findings)}] intervals: for {whom}; estimator: {limit.inference.name} dual.",
     ]
+    if limit.transform != "identity":
+        lines.append(f"Rewards are transformed, {limit.transform}: {limit.rewards.transform.meaning}.")
     if findings.ties_matter:
         lines.append("Equal rewards make best-of-N's KL less than the untied log N - (N-1)/N.")
     lines.append("Efficiency: gain over the average-budget limit at the same KL.")
@@ -97,9 +99,12 @@ def legend(findings: Findings) -> list[str]:
         lines.append(
             f"As far as seen, it saturates at {findings.numbers.gain(top.gain)}, from {nats(top.kl)} on."
         )
-    if limit.horizon > 0:
+    if limit.rewards.known:
+        lines.append("No horizon: without ties the limit of ranks is known, at every KL.")
+    elif limit.horizon > 0:
         lines.append(f"Horizon {nats(limit.horizon)}: {REASONS[limit.horizon_reason]}.")
-    if limit.reward_max is None and any(point.status == "bracket" for point in findings.points):
+    unbounded = np.isinf(limit.ceiling) and not limit.rewards.transform.estimated
+    if unbounded and any(point.status == "bracket" for point in findings.points):
         lines.append("Bracket: --reward-max, the largest possible reward, would tighten it.")
     return lines
 
