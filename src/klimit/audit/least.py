@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 
 from klimit.audit.measured import Array, Measured
 from klimit.audit.pair import Ints, Pair, prompt_means
+from klimit.limit.blocks import block_offsets
 from klimit.limit.estimator import Inference
-from klimit.limit.kernels import deal_seed, in_chunks, prompt_key
+from klimit.limit.kernels import deal_seed, in_chunks
 from klimit.limit.levels import PromptLevels
+from klimit.limit.shuffles import shuffled_rows
 from klimit.rewards.transforms import Transform, transform_values
 
 MIN_COMPLETIONS = 16  # of either policy, for eighths of two
@@ -139,27 +141,6 @@ def _mean_share(base: Array, offsets: Ints, scales: Array, t: float) -> float:
     return total / used if used else 0.0
 
 
-@numba.njit(cache=True, nogil=True)
-def _shuffle(count: int, key: np.uint64, out: Ints) -> None:
-    """A random order of ``0 .. count - 1`` (Fisher and Yates, a stream of its own for each key)."""
-    for i in range(count):
-        out[i] = i
-    state = key
-    for i in range(count - 1, 0, -1):
-        state = prompt_key(state, 1)
-        j = np.int64(((state >> np.uint64(32)) * np.uint64(i + 1)) >> np.uint64(32))
-        out[i], out[j] = out[j], out[i]
-
-
-@numba.njit(cache=True, nogil=True)
-def _shuffled_rows(offsets: Ints, key: np.uint64, out: Ints) -> None:
-    for p in range(len(offsets) - 1):
-        start, stop = offsets[p], offsets[p + 1]
-        _shuffle(stop - start, prompt_key(key, p), out[start:stop])
-        for i in range(start, stop):
-            out[i] += start
-
-
 def suprema(
     base: Array, offsets: Ints, gains: Array, reach: tuple[Array, Array] | None = None
 ) -> tuple[Array, Array]:
@@ -248,7 +229,7 @@ def least_kl(
     deals = int(np.clip(_MOST_WORK // (len(raw.rewards) + len(raw.base_rewards)), 1, _MOST_DEALS))
     for number in range(deals):
         order, base_order = (
-            _order(offsets, deal_seed(seed, 2 * number + side))
+            shuffled_rows(offsets, deal_seed(seed, 2 * number + side))
             for side, offsets in enumerate((raw.offsets, raw.base_offsets))
         )
         for depth in range(1, _DEPTH):
@@ -261,12 +242,6 @@ def least_kl(
     return LeastKL(replace(mean, below=mean.below + _MOST_SHARE * float(bound.mean())), bound)
 
 
-def _order(offsets: Ints, key: np.uint64) -> Ints:
-    out = np.empty(int(offsets[-1]), dtype=np.int64)
-    _shuffled_rows(offsets, key, out)
-    return out
-
-
 def _on_blocks(
     raw: Pair,
     transform: Transform,
@@ -276,7 +251,7 @@ def _on_blocks(
     reach: tuple[Array, Array],
 ) -> Array:
     """Mean over a prompt's blocks of the functional on each, ``(P,)``."""
-    offsets, base_offsets = _block_offsets(raw.offsets, parts), _block_offsets(raw.base_offsets, parts)
+    offsets, base_offsets = block_offsets(raw.offsets, parts), block_offsets(raw.base_offsets, parts)
     block = _transformed(
         Pair(raw.rewards[order], offsets, raw.base_rewards[base_order], base_offsets, None, None), transform
     )
@@ -284,12 +259,6 @@ def _on_blocks(
     low, high = (np.repeat(side, parts) for side in reach)
     value, _ = suprema(centred, base_offsets, block.gain, (low, high))
     return np.asarray(value.reshape(-1, parts).mean(axis=1))
-
-
-def _block_offsets(offsets: Ints, parts: int) -> Ints:
-    starts, counts = offsets[:-1, None], np.diff(offsets)[:, None]
-    edges = starts + (np.arange(parts) * counts) // parts
-    return np.append(edges.reshape(-1), offsets[-1])
 
 
 def _transformed(pair: Pair, transform: Transform) -> Pair:
