@@ -42,6 +42,7 @@ class Samples:
         source: where the samples came from, for messages.
         notes: what reading guessed, held back or changed, one line each.
         held: columns found but unusable (missing values, say), each with its reason.
+        labels: rewards known for a part of the completions, nan for the others, each of shape ``(n_completions,)``.
         per_token: which of the four sums over tokens were given as lists of one number a token.
 
     Texts and metadata read from a file or frame are :class:`klimit.samples.lazy.LazyColumn`: read when first
@@ -64,6 +65,7 @@ class Samples:
     notes: tuple[str, ...] = ()
     held: Mapping[str, HeldBack] = field(default_factory=dict)
     per_token: frozenset[str] = frozenset()
+    labels: Mapping[str, Floats] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         names = ", ".join(self.rewards)
@@ -197,6 +199,7 @@ class Samples:
             n_tokens=of(self.n_tokens),
             truncated=of(self.truncated),
             rewards={name: values[rows] for name, values in self.rewards.items()},
+            labels={name: values[rows] for name, values in self.labels.items()},
             offsets=offsets,
             prompt_ids=self.prompt_ids[prompts],
             prompts=None if self.prompts is None else self.prompts[prompts],

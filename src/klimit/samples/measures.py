@@ -134,6 +134,31 @@ def read_rewards(
     return {name: rewards[name] for name in names if name in rewards}, held
 
 
+def read_labels(completions: Completions, names: Sequence[str]) -> dict[str, Floats]:
+    """Rewards that may be missing for some completions, nan there.
+
+    Raises:
+        InputError: a column is not numeric, infinite somewhere, or missing everywhere.
+    """
+    labels: dict[str, Floats] = {}
+    for name in names:
+        said = f"{completions.table.label}: reward {name!r}"
+        problem = not_numbers(completions, name)
+        if problem is not None:
+            raise InputError(f"{said} {problem}")
+        (values,) = completions.columns([number(name, completions.types[name])])
+        infinite = np.flatnonzero(np.isinf(values))
+        if len(infinite):
+            raise InputError(
+                f"{said} is infinite in {counted(len(infinite), 'completion')} ({completions.locate(infinite)}); "
+                "give a finite reward, or none"
+            )
+        if np.isnan(values).all():
+            raise InputError(f"{said} is missing for every completion")
+        labels[name] = values
+    return labels
+
+
 def _leave_out(completions: Completions, name: str) -> str:
     if completions.per_row is not None:
         return "every completion needs a finite reward"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from klimit.errors import InputError
-from klimit.samples.columns import choose_reward
+from klimit.samples.columns import choose_reward, find_column
 from klimit.samples.container import Samples
 from klimit.samples.extras import metadata_columns, text_column
 from klimit.samples.grouping import SPREAD, Groups, group_rows, repeated
 from klimit.samples.keys import Keys, id_array, read_keys
 from klimit.samples.kinds import plain
-from klimit.samples.measures import Completions, open_completions, read_rewards
+from klimit.samples.measures import Completions, open_completions, read_labels, read_rewards
 from klimit.samples.notes import held_notes, rounded_notes
 from klimit.samples.repeats import policy_codes, repeats_problem
 from klimit.samples.roles import Roles, choose_roles
@@ -41,6 +41,7 @@ def read_samples(
     truncated: str | None = None,
     completion: str | None = None,
     by: str | None = None,
+    labels: Names | None = None,
     audit: bool = True,
     lower_is_better: bool = False,
     notify: Notify | None = None,
@@ -77,6 +78,8 @@ def read_samples(
             ``finish_reason``, where ``length``, ``max_tokens`` or ``max_length`` says so).
         completion: the column of completion texts (by default ``completion``); read when first used.
         by: a column that tells several policies in one table apart; sample ids may repeat across its values.
+        labels: reward columns that may be missing (null or nan) for some completions; they come as
+            ``Samples.labels``, not among the rewards.
         audit: whether to look for what only an audit needs: log-probabilities, token KLs and counts,
             truncation. What is named is read all the same.
         lower_is_better: the rewards are costs: change their sign.
@@ -94,11 +97,12 @@ def read_samples(
         "truncated": truncated,
     }
     if isinstance(source, Samples):
-        samples = _subset(source, rewards, {**named, **scores, "where": where, "by": None})
+        samples = _subset(source, rewards, {**named, **scores, "where": where, "by": None}, _names(labels))
     else:
         table = open_source(source, prompt=prompt, sample=sample)
         if table is None:
-            samples = _subset(Samples.from_array(source), rewards, {**named, **scores, "where": where})
+            options = {**named, **scores, "where": where, "labels": labels}
+            samples = _subset(Samples.from_array(source), rewards, options)
         else:
             table.where = where
             check_where(table)
@@ -113,7 +117,8 @@ def read_samples(
                 scores=scores,
                 audit=audit,
             )
-            samples = _read(table, roles)
+            partial = [find_column(list(table.types), name, source=table.label) for name in _names(labels)]
+            samples = _read(table, roles, partial)
     if lower_is_better:
         samples = _negated(samples)
     if notify is not None:
@@ -139,11 +144,11 @@ def as_samples(source: Any, *, reward: str | None = None, audit: bool = False, *
     return read_samples(source, audit=audit, **options)
 
 
-def _read(table: Table, roles: Roles) -> Samples:
+def _read(table: Table, roles: Roles, partial: Sequence[str]) -> Samples:
     keys = read_keys(table, roles.prompt, roles.text)
     if not keys.ids:
         _refuse_no_rows(table)
-    others = [roles.sample, roles.completion, *roles.scores.values()]
+    others = [roles.sample, roles.completion, *roles.scores.values(), *partial]
     completions = open_completions(table, roles.rewards, [name for name in others if name is not None])
     (codes,) = table.columns([keys.sql])
     groups = group_rows(completions.spread(keys.merge(codes)))
@@ -152,6 +157,7 @@ def _read(table: Table, roles: Roles) -> Samples:
     rewards, held = read_rewards(completions, roles.rewards, asked="rewards" not in roles.guessed)
     if not rewards:
         raise InputError(next(iter(held.values())).reason)
+    labels = read_labels(completions, partial)
     scores = read_scores(completions, roles)
     notes = [*held_notes(held), *rounded_notes(rewards, completions)]
     notes += [f"held back: {why.reason.removeprefix(f'{table.label}: ')}" for why in scores.held.values()]
@@ -161,6 +167,7 @@ def _read(table: Table, roles: Roles) -> Samples:
     prompt_ids = [keys.ids[int(code)] for code in groups.keys]
     return Samples(
         rewards={name: groups.sort(values) for name, values in rewards.items()},
+        labels={name: groups.sort(values) for name, values in labels.items()},
         offsets=groups.offsets,
         prompt_ids=id_array(prompt_ids),
         logprob=sums.get("logprob"),
@@ -211,12 +218,16 @@ def _prompt_texts(keys: Keys, groups: Groups, roles: Roles) -> NDArray[Any] | No
     return array
 
 
-def _subset(samples: Samples, rewards: Names | None, options: Mapping[str, Any]) -> Samples:
+def _subset(
+    samples: Samples, rewards: Names | None, options: Mapping[str, Any], labels: Sequence[str] = ()
+) -> Samples:
     unused = [name for name, value in options.items() if value is not None]
     if unused:
         raise InputError(
             f"{samples.source}: {unused[0]}= needs a table with columns; these samples are read already"
         )
+    if labels:
+        samples = _with_labels(samples, labels)
     if rewards is None:
         return samples
     names = [rewards] if isinstance(rewards, str) else list(rewards)
@@ -228,8 +239,25 @@ def _subset(samples: Samples, rewards: Names | None, options: Mapping[str, Any])
     return replace(samples, rewards={name: samples.rewards[name] for name in chosen}, held=scores)
 
 
+def _names(names: Names | None) -> list[str]:
+    return [] if names is None else [names] if isinstance(names, str) else list(names)
+
+
+def _with_labels(samples: Samples, names: Sequence[str]) -> Samples:
+    """The samples with these rewards as labels: they may be nan for some completions."""
+    known = {**samples.rewards, **samples.labels}
+    chosen = {name: known[choose_reward(tuple(known), name, source=samples.source)] for name in names}
+    for name, values in chosen.items():
+        if np.isnan(values).all():
+            raise InputError(f"{samples.source}: reward {name!r} is missing for every completion")
+    return replace(samples, labels={**samples.labels, **chosen})
+
+
 def _negated(samples: Samples) -> Samples:
-    # 0 - x rather than -x: a cost of 0 becomes 0, not -0.
-    rewards = {name: np.asarray(0 - values, dtype=values.dtype) for name, values in samples.rewards.items()}
-    note = f"lower is better: changed the sign of {', '.join(rewards)}"
-    return replace(samples, rewards=rewards, notes=(*samples.notes, note))
+    def turned(columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        # 0 - x rather than -x: a cost of 0 becomes 0, not -0.
+        return {name: np.asarray(0 - values, dtype=values.dtype) for name, values in columns.items()}
+
+    rewards, labels = turned(samples.rewards), turned(samples.labels)
+    note = f"lower is better: changed the sign of {', '.join([*rewards, *labels])}"
+    return replace(samples, rewards=rewards, labels=labels, notes=(*samples.notes, note))

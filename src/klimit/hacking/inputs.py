@@ -1,0 +1,69 @@
+"""What :func:`klimit.hacking` reads, and what it refuses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from klimit.errors import InputError
+from klimit.hacking.along import MIN_COMPLETIONS, Scored
+from klimit.samples import read_samples
+from klimit.samples.container import Samples
+
+_MIN_PROMPTS = 2  # with labels enough
+
+
+def read_scored(
+    source: Any,
+    *,
+    proxy: str,
+    gold: str,
+    prompt: str | list[str] | None,
+    where: str | None,
+    lower_is_better: bool,
+) -> tuple[Samples, Scored]:
+    """Samples with a proxy on every completion, and gold on all or some.
+
+    Raises:
+        InputError: see :func:`klimit.hacking.hacking.hacking`.
+    """
+    if proxy == gold:
+        raise InputError(f"proxy and gold are both {proxy!r}; name two rewards")
+    data = read_samples(
+        source,
+        rewards=[proxy],
+        labels=[gold],
+        prompt=prompt,
+        where=where,
+        audit=False,
+        lower_is_better=lower_is_better,
+    )
+    own, labels = data.reward(proxy).astype(np.float64), data.labels[gold].astype(np.float64)
+    labelled = np.isfinite(labels)
+    scored = Scored(own, labels, labelled, data.offsets)
+    _check(data, scored, proxy, gold)
+    if scored.complete:
+        data = data.with_reward(gold, data.labels[gold])
+    return data, scored
+
+
+def _check(data: Samples, scored: Scored, proxy: str, gold: str) -> None:
+    fewest = int(data.counts.min())
+    if fewest < MIN_COMPLETIONS:
+        short = data.prompt_ids[int(np.argmin(data.counts))]
+        raise InputError(
+            f"{data.source}: {int((data.counts < MIN_COMPLETIONS).sum())} of {data.n_prompts} prompts have fewer than "
+            f"{MIN_COMPLETIONS} completions (prompt {short!r} has {fewest}): too few to tilt by {proxy!r}; leave them "
+            f"out: samples.at_least({MIN_COMPLETIONS}), --min-completions {MIN_COMPLETIONS}"
+        )
+    if scored.usable.sum() < _MIN_PROMPTS:
+        raise InputError(
+            f"{data.source}: no overlap: {int(scored.labelled.sum())} completions have both {proxy!r} and {gold!r}, "
+            f"and {int(scored.usable.sum())} prompts two or more of them; {_MIN_PROMPTS} are needed at least"
+        )
+    starts = scored.offsets[:-1]
+    if (np.maximum.reduceat(scored.proxy, starts) == np.minimum.reduceat(scored.proxy, starts)).all():
+        raise InputError(
+            f"{data.source}: proxy {proxy!r} never varies within a prompt: there is nothing to optimise"
+        )
