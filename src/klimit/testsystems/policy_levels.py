@@ -33,7 +33,7 @@ def reward_law(p: Array, r: Array) -> Array:
 
 
 def spread_law(law: Array, p: Array, r: Array) -> Array:
-    """The policy whose reward has the law given, and whose outputs of one reward keep the shares that ``p`` gives them."""
+    """The policy whose reward has the law given, outputs of one reward sharing its mass as they do in ``p``."""
     order = np.argsort(r, axis=-1, kind="stable")
     sorted_r = np.take_along_axis(r, order, axis=-1)
     first = np.ones(r.shape, dtype=bool)

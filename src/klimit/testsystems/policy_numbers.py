@@ -69,6 +69,13 @@ class PolicyNumbers:
     # Rewards and the limit.
 
     @cached_property
+    def _centred(self) -> Array:
+        """Rewards less the base policy's mean; exactly 0 in prompts whose reward never varies."""
+        shared = np.take_along_axis(self.rewards, self.base.argmax(axis=1)[:, None], axis=1)
+        d = np.where(self.base > 0, self.rewards - shared, 0.0)
+        return np.asarray(d - exact.mean_reward(self.base, d)[:, None])
+
+    @cached_property
     def kl_by_prompt(self) -> Array:
         """KL(pi || pi0) of each prompt, ``(P,)``."""
         return kl_rows(self.policy, self.base)
@@ -76,13 +83,12 @@ class PolicyNumbers:
     @cached_property
     def gain_by_prompt(self) -> Array:
         """Mean reward of the policy less the base policy's, ``(P,)``."""
-        centred = self.rewards - exact.mean_reward(self.base, self.rewards)[:, None]
-        return np.asarray(((self.policy - self.base) * centred).sum(axis=1))
+        return np.asarray(((self.policy - self.base) * self._centred).sum(axis=1))
 
     @cached_property
     def least_kl_by_prompt(self) -> Array:
         """The least KL that each prompt's own gain needs, ``(P,)``."""
-        return least_kl_per_prompt(self.base, self.rewards, self.gain_by_prompt)[0]
+        return least_kl_per_prompt(self.base, self._centred, self.gain_by_prompt)[0]
 
     @property
     def base_reward(self) -> float:
@@ -112,7 +118,7 @@ class PolicyNumbers:
     @cached_property
     def limit_gain(self) -> float:
         """The average-budget limit at ``kl``: the largest gain of any policy with that KL."""
-        return float(exact.frontier_average(self.base, self.rewards, self.kl)[0])
+        return float(exact.frontier_average(self.base, self._centred, self.kl)[0])
 
     @property
     def efficiency(self) -> float:
@@ -127,7 +133,7 @@ class PolicyNumbers:
     @cached_property
     def least_kl(self) -> float:
         """The least average KL with which any policy gets that gain (for a loss: exactly that loss)."""
-        return float(least_kl_average(self.base, self.rewards, self.gain)[0])
+        return float(least_kl_average(self.base, self._centred, self.gain)[0])
 
     @property
     def wasted_kl(self) -> float:
@@ -193,10 +199,10 @@ class PolicyNumbers:
     def _moments(self) -> tuple[float, float, float]:
         """Cov(l, r), Var(r) and Var(l) within prompts under the policy, l the log ratio; averages over prompts."""
 
-        def centred(x: Array) -> Array:
+        def less_mean(x: Array) -> Array:
             return np.asarray(x - (self.policy * x).sum(axis=1, keepdims=True))
 
-        ratio, reward = centred(self._log_ratio), centred(self.rewards)
+        ratio, reward = less_mean(self._log_ratio), less_mean(self._centred)
         pairs = ((ratio, reward), (reward, reward), (ratio, ratio))
         shared, of_reward, of_ratio = (float((self.policy * a * b).sum(axis=1).mean()) for a, b in pairs)
         return shared, of_reward, of_ratio
