@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -10,6 +12,9 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from klimit import selectors as selectors
     from klimit import testsystems as testsystems
+    from klimit.audit.audit import audit as audit
+    from klimit.audit.result import Audit as Audit
+    from klimit.audit.result import Audits as Audits
     from klimit.errors import InputError as InputError
     from klimit.errors import KlimitWarning as KlimitWarning
     from klimit.limit.frontier import frontier as frontier
@@ -20,13 +25,18 @@ if TYPE_CHECKING:
     from klimit.policies import soft_best_of_n as soft_best_of_n
     from klimit.samples import Samples as Samples
     from klimit.samples import read_samples as read_samples
+    from klimit.values import Value as Value
 
 # Where each public name lives; loaded when first used, so that `import klimit` stays light.
 _HOMES = {
+    "Audit": "klimit.audit.result",
+    "Audits": "klimit.audit.result",
     "Frontier": "klimit.limit.result",
     "InputError": "klimit.errors",
     "KlimitWarning": "klimit.errors",
     "Samples": "klimit.samples",
+    "Value": "klimit.values",
+    "audit": "klimit.audit.audit",
     "best_of_n": "klimit.policies",
     "best_of_poisson": "klimit.policies",
     "frontier": "klimit.limit.frontier",
@@ -37,10 +47,14 @@ _HOMES = {
 _MODULES = ("selectors", "testsystems")
 
 __all__ = [
+    "Audit",
+    "Audits",
     "Frontier",
     "InputError",
     "KlimitWarning",
     "Samples",
+    "Value",
+    "audit",
     "best_of_n",
     "best_of_poisson",
     "frontier",
@@ -62,3 +76,14 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
+
+
+class _Package(ModuleType):
+    """A package whose functions keep their names when a subpackage of the same name is loaded (``klimit.audit``)."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import klimit
+from klimit.cli.audit import audit
 from klimit.cli.demo import demo
 from klimit.cli.frontier import frontier
 
@@ -32,6 +33,7 @@ def _klimit(
       klimit demo
       klimit frontier samples.parquet
       klimit frontier samples.csv --reward score --kl 0.5,1 --plot limit.png
+      klimit audit grpo.parquet --base base.parquet
     """
     if version:
         print(f"klimit {klimit.__version__}")
@@ -40,4 +42,5 @@ def _klimit(
 
 
 app.command()(frontier)
+app.command()(audit)
 app.command()(demo)

@@ -1,0 +1,249 @@
+"""``klimit audit``: what trained policies got for their KL, from files of samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from klimit.cli.outputs import STDOUT, check_outputs, deliver
+from klimit.cli.parsing import taken_down
+from klimit.cli.progress import doing
+
+if TYPE_CHECKING:
+    from klimit.audit.result import Audits
+    from klimit.samples import Samples
+
+
+def audit(
+    policies: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="POLICY", help="Samples of a policy with log-probabilities: FILE or NAME=FILE; several."
+        ),
+    ],
+    base: Annotated[
+        list[str], typer.Option(metavar="FILE", help="Samples of the base policy on the same prompts.")
+    ],
+    reward: Annotated[str | None, typer.Option(metavar="COL", help="Reward column.")] = None,
+    transform: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Of the reward: standardised, rank, log-sigmoid-centred or clipped:LOW,HIGH.",
+        ),
+    ] = "identity",
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COL", help="Column that tells prompts apart; repeat it for several."),
+    ] = None,
+    where: Annotated[
+        str | None, typer.Option(metavar="SQL", help='Condition that chooses rows of POLICY: "step > 100".')
+    ] = None,
+    base_where: Annotated[
+        str | None, typer.Option("--base-where", metavar="SQL", help="The same for the base samples.")
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option(metavar="COL", help="Column that tells policies in one file apart: step.")
+    ] = None,
+    kl_estimator: Annotated[
+        str | None,
+        typer.Option(
+            "--kl-estimator", metavar="NAME", help="k1, k2, k3 or rao-blackwellised; by default the surest."
+        ),
+    ] = None,
+    logprob: Annotated[
+        str | None, typer.Option(metavar="COL", help="Log-probability under the policy, if not 'logprob'.")
+    ] = None,
+    ref_logprob: Annotated[
+        str | None,
+        typer.Option("--ref-logprob", metavar="COL", help="Under the reference, if not 'ref_logprob'."),
+    ] = None,
+    token_kl: Annotated[
+        str | None,
+        typer.Option("--token-kl", metavar="COL", help="Exact next-token KLs, if not 'token_kl'."),
+    ] = None,
+    sampling_logprob: Annotated[
+        str | None,
+        typer.Option(
+            "--sampling-logprob", metavar="COL", help="Under the policy, by a second engine: the noise floor."
+        ),
+    ] = None,
+    truncated: Annotated[
+        str | None, typer.Option(metavar="COL", help="Whether cut at the token limit, if not 'truncated'.")
+    ] = None,
+    token_means: Annotated[
+        bool | None,
+        typer.Option(
+            "--token-means/--token-sums",
+            help="Log-probabilities are means over tokens, or sums (the default).",
+        ),
+    ] = None,
+    shared_prompts: Annotated[
+        bool, typer.Option("--shared-prompts", help="Leave out prompts that policy or base lacks.")
+    ] = False,
+    reward_max: Annotated[
+        float | None, typer.Option("--reward-max", metavar="X", help="Largest reward there is, if known.")
+    ] = None,
+    lower_is_better: Annotated[bool, typer.Option("--lower-is-better", help="Rewards are costs.")] = False,
+    level: Annotated[float, typer.Option(metavar="P", help="Cover of the intervals.")] = 0.95,
+    seed: Annotated[int, typer.Option(metavar="S", help="Of the random blocks of samples.")] = 0,
+    json: Annotated[
+        str | None, typer.Option("--json", metavar="PATH", help="Write all results as JSON; - for stdout.")
+    ] = None,
+    plot: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="Draw the policies beside the limit: .png, .svg or .pdf."),
+    ] = None,
+    plot_parts: Annotated[
+        str | None, typer.Option("--plot-parts", metavar="PATH", help="Draw where the KL went, as bars.")
+    ] = None,
+    prompts_csv: Annotated[
+        str | None,
+        typer.Option("--prompts-csv", metavar="PATH", help="Write the audit prompt by prompt; - for stdout."),
+    ] = None,
+) -> None:
+    """Say what trained policies got for their KL from the base policy, and where the rest went.
+
+    One row of POLICY is a completion drawn from the policy, with its reward and its log-probabilities under the
+    policy (logprob) and under the base policy (ref_logprob), in nats: sums over tokens, or lists of one a token.
+
+    \b
+    Examples:
+      klimit audit grpo.parquet --base base.parquet
+      klimit audit b0.04=a.jsonl b0.1=b.jsonl --base base.jsonl --plot runs.png
+      klimit audit checkpoints.parquet --by step --base base.parquet --json -
+    """
+    check_outputs(
+        {"--json": json, "--prompts-csv": prompts_csv},
+        {"--plot": plot, "--plot-parts": plot_parts},
+        inputs=base,
+    )
+    reading: dict[str, Any] = {
+        "reward": reward,
+        "prompt": prompt or None,
+        "where": where,
+        "base_where": base_where,
+        "logprob": logprob,
+        "ref_logprob": ref_logprob,
+        "token_kl": token_kl,
+        "sampling_logprob": sampling_logprob,
+        "truncated": truncated,
+        "lower_is_better": lower_is_better,
+    }
+    options: dict[str, Any] = {
+        "by": by,
+        "transform": transform,
+        "kl_estimator": kl_estimator,
+        "token_means": token_means,
+        "shared_prompts": shared_prompts,
+        "reward_max": reward_max,
+        "level": level,
+        "seed": seed,
+    }
+    audits = find(policies, base, reading=reading, **options)
+    results = (
+        None if json is None else _json(audits, {"policies": policies, "base": base, **reading, **options})
+    )
+    rows = None if prompts_csv is None else _csv(audits)
+    contents = {
+        path: text.encode()
+        for path, text in ((json, results), (prompts_csv, rows))
+        if path is not None and path != STDOUT and text is not None
+    }
+    contents |= _figures(audits, plot, plot_parts)
+    stdout = results if json == STDOUT else rows if prompts_csv == STDOUT else None
+    deliver(contents, notes=_notes(audits), words=_words(audits), stdout=stdout)
+
+
+def find(policies: Sequence[str], base: Sequence[str], *, reading: dict[str, Any], **options: Any) -> Audits:
+    """Read and audit; see :func:`klimit.audit` for the options."""
+    from klimit.limit.options import check_options
+
+    check_options(
+        budget="average",
+        level=options["level"],
+        target="population",
+        estimator="extrapolated",
+        seed=options["seed"],
+    )
+    start, found = _read(policies, base, {**reading, "by": options["by"]})
+    n_completions = start.n_completions + sum(samples.n_completions for samples in found.values())
+    with doing(f"auditing {n_completions:,} completions"):
+        import klimit
+
+        with taken_down():  # an audit says its warnings itself
+            name = start.reward_name(reading["reward"])
+            audits = klimit.audit(found, start, reward=name, **options)
+    assert isinstance(audits, klimit.Audits)
+    return audits
+
+
+def _read(
+    policies: Sequence[str], base: Sequence[str], reading: dict[str, Any]
+) -> tuple[Samples, dict[str, Samples]]:
+    """The base samples, and those of every policy by its name."""
+    from klimit.audit.checkpoints import named_policies
+    from klimit.samples import as_samples
+
+    own = {name: value for name, value in reading.items() if name not in ("reward", "base_where")}
+    common = {name: own[name] for name in ("prompt", "lower_is_better")}
+    named = named_policies(list(policies))
+    with doing(f"reading {base[0]}"):
+        start = as_samples(
+            list(base), reward=reading["reward"], where=reading["base_where"], audit=True, **common
+        )
+    found = {}
+    for label, file in named.items():
+        with doing(f"reading {file}"):
+            found[label] = as_samples(file, reward=start.reward_name(reading["reward"]), audit=True, **own)
+    return start, found
+
+
+def _json(audits: Audits, options: dict[str, Any]) -> str:
+    from klimit.report.audit_payload import audits_payload
+    from klimit.report.payload import to_json
+
+    return to_json(audits_payload(audits, options=options))
+
+
+def _csv(audits: Audits) -> str:
+    from klimit.report.audit_prompts import prompts_csv
+
+    return prompts_csv(audits)
+
+
+def _figures(audits: Audits, plot: str | None, plot_parts: str | None) -> dict[str, bytes]:
+    contents = {}
+    if plot is not None:
+        from klimit.report.audit_figure import draw_audits
+        from klimit.report.figure import figure_bytes
+
+        with doing(f"drawing {plot}"):
+            contents[plot] = figure_bytes(draw_audits(audits), plot)
+    if plot_parts is not None:
+        from klimit.report.audit_bars import draw_parts
+        from klimit.report.figure import figure_bytes
+
+        with doing(f"drawing {plot_parts}"):
+            contents[plot_parts] = figure_bytes(draw_parts(audits), plot_parts)
+    return contents
+
+
+def _words(audits: Audits) -> str:
+    from klimit.report.audit_report import Report
+
+    return Report.of(audits).text
+
+
+def _notes(audits: Audits) -> list[str]:
+    """What was read or left out; a note about one policy of several names it."""
+    about: dict[str, list[str]] = {}
+    for audit in audits:
+        for note in audit.notes:
+            about.setdefault(note, []).append(audit.name)
+    return [
+        note if len(names) == len(audits) else f"{names[0]}{', ...' * (len(names) > 1)}: {note}"
+        for note, names in about.items()
+    ]

@@ -1,0 +1,31 @@
+"""Words and tables in 80 columns."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Sequence
+
+WIDTH = 80
+_JOINED = "\ue000"  # a space that is not folded at
+
+
+def wrap(text: str, *, indent: str = "") -> str:
+    """Fold a line, but not within an interval or where ``keep`` joined it."""
+    whole = re.sub(r"\[[^]]{1,40}\]", lambda found: keep(found[0]), text)
+    folded = textwrap.fill(
+        whole, WIDTH, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
+    )
+    return folded.replace(_JOINED, " ")
+
+
+def keep(text: str) -> str:
+    """The text with spaces that :func:`wrap` does not fold at."""
+    return text.replace(" ", _JOINED)
+
+
+def table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Columns flush left, two spaces apart, one line a row."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return [line.rstrip() for line in lines]
