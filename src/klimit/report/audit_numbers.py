@@ -9,6 +9,7 @@ from klimit.report.numbers import RewardFormat, percent, percent_interval
 from klimit.values import Value
 
 _NONE = "-"
+_LONGEST_NAME = 24
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,12 @@ def share(value: Value | None) -> str:
     if math.isfinite(low) and low > 0:
         return f"at least {percent(low)}"
     return f"at most {percent(high)}" if math.isfinite(high) and high < 1 else "unknown"
+
+
+def short_name(name: str) -> str:
+    """A policy's name, its middle left out where it is long."""
+    half = (_LONGEST_NAME - 3) // 2
+    return name if len(name) <= _LONGEST_NAME else f"{name[:half]}...{name[-half:]}"
 
 
 def _size(value: Value) -> float:

@@ -18,6 +18,7 @@ from klimit.report.audit_text import cautions
 from klimit.report.audit_verdict import parts_line, rival_sentence
 from klimit.values import Value
 
+_LAST_NUMBER = re.compile(r"(\d+(?:\.\d+)?)(?!.*\d)")
 _LITTLE = 0.1  # of the largest gain: what a cheaper policy may lack, at most, and still be the best
 
 
@@ -25,11 +26,17 @@ def runs(names: Sequence[str]) -> list[list[int]]:
     """The checkpoints of each run, by index: names alike but for a number, which grows; other names are left out."""
     found: dict[str, list[tuple[float, int]]] = {}
     for i, name in enumerate(names):
-        parts = re.split(r"(\d+(?:\.\d+)?)(?!.*\d)", name, maxsplit=1)
+        parts = _LAST_NUMBER.split(name, maxsplit=1)
         if len(parts) == 3:
             found.setdefault(f"{parts[0]}\0{parts[2]}", []).append((float(parts[1]), i))
     chains = [chain for chain in found.values() if len(chain) > 1]
     return [[i for _, i in chain] for chain in chains if chain == sorted(chain)]
+
+
+def number_in(name: str) -> str:
+    """A checkpoint's number; the whole name where it has none."""
+    found = _LAST_NUMBER.search(name)
+    return found[1] if found else name
 
 
 @dataclass(frozen=True, eq=False)

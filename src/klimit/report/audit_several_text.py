@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from klimit.audit.result import Audit
 from klimit.report.audit_findings import AuditFindings
-from klimit.report.audit_numbers import share
+from klimit.report.audit_numbers import share, short_name
 from klimit.report.audit_several import SeveralFindings, several_action, several_cautions, several_verdict
 from klimit.report.audit_text import what_was_read
 from klimit.report.layout import table, wrap
 from klimit.report.numbers import nats, percent
-
-_LONGEST_NAME = 24
 
 
 def several_report(findings: SeveralFindings) -> str:
@@ -36,13 +34,13 @@ def gain_table(findings: SeveralFindings) -> list[str]:
         rows: list[tuple[str, ...]] = [("policy", f"gain [{level}]", "needs, nats")]
         for audit in findings.audits:
             rows.append(
-                (_short(audit.name), findings.gains.full(audit.gain), findings.nats.full(audit.least_kl))
+                (short_name(audit.name), findings.gains.full(audit.gain), findings.nats.full(audit.least_kl))
             )
         return table(rows)
     rows = [("policy", f"KL, nats [{level}]", "gain", "of the limit")]
     for audit in findings.audits:
         cells = (findings.nats.full(audit.kl), findings.gains.full(audit.gain), share(audit.efficiency))
-        rows.append((_short(audit.name), *cells))
+        rows.append((short_name(audit.name), *cells))
     return table(rows)
 
 
@@ -52,7 +50,7 @@ def parts_table(findings: SeveralFindings) -> list[str]:
     head = ["policy", "needs", "allocation", "shape", "off-reward"]
     rows: list[tuple[str, ...]] = [(*head, "truncated") if cut else tuple(head)]
     for audit in findings.audits:
-        cells = [_short(audit.name), findings.nats.short(audit.least_kl), *_parts(findings, audit)]
+        cells = [short_name(audit.name), findings.nats.short(audit.least_kl), *_parts(findings, audit)]
         if cut:
             cells.append("-" if audit.truncated is None else percent(audit.truncated.estimate))
         rows.append(tuple(cells))
@@ -85,8 +83,3 @@ def _legend(findings: SeveralFindings) -> list[str]:
     if horizon > 0:
         lines.append(f"The limit is estimated up to {nats(horizon)} (its horizon), bounded beyond.")
     return lines
-
-
-def _short(name: str) -> str:
-    half = (_LONGEST_NAME - 3) // 2
-    return name if len(name) <= _LONGEST_NAME else f"{name[:half]}...{name[-half:]}"

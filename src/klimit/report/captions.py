@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from klimit.report.labels import ABOVE, AROUND, BELOW, Labels
+from klimit.report.labels import ABOVE, AROUND, BELOW, NEAR, Labels
 from klimit.report.numbers import nats
 from klimit.report.style import BEST, GREY, LIMIT, SMALL, TEXT
 
@@ -110,7 +110,8 @@ def _label_sizes(labels: Labels, picture: Picture) -> None:
         assert best is not None
         name = f"best-of-{best.n[i]:g}" if i == shown[-1] else f"{best.n[i]:g}"
         anchor = [(float(best.kl[i]), float(best.gain[i]))]
-        labels.put(name, anchor, places=BELOW, always=i == shown[-1], color=BEST, fontsize=SMALL)
+        last = i == shown[-1]
+        labels.put(name, anchor, places=BELOW if last else NEAR, always=last, color=BEST, fontsize=SMALL)
 
 
 def _label_limit(labels: Labels, picture: Picture) -> None:
@@ -121,7 +122,7 @@ def _label_limit(labels: Labels, picture: Picture) -> None:
         anchors = _along(curve.kl[inside], edge[inside], (0.55, 0.4, 0.7, 0.3, 0.85))
         name = f"limit, {100 * curve.level:g}% band" if bounded else "limit"
         style: dict[str, Any] = {"color": LIMIT, "fontsize": TEXT, "fontweight": "bold"}
-        labels.put(name, anchors, places=ABOVE, **style)
+        labels.put(name, anchors, places=(*ABOVE, *NEAR), **style)
 
 
 def _label_law(labels: Labels, picture: Picture) -> None:

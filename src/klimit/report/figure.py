@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -54,13 +55,41 @@ def plot_frontier(
     """
     if kl_max is not None and not (np.isfinite(kl_max) and kl_max > 0):
         raise InputError(f"kl_max={kl_max!r}: give a finite number of nats above 0")
-    ax = _new_axes() if ax is None else ax
-    end = _right_end(limit, best_of_n) if kl_max is None else kl_max
+    ax = new_axes() if ax is None else ax
+    end = right_end(limit, best_of_n) if kl_max is None else kl_max
+    write_labels(*paint(ax, limit, end=end, best_of_n=best_of_n, truth=truth, title=title))
+    return ax
+
+
+def paint(
+    ax: Axes,
+    limit: Frontier,
+    *,
+    end: float,
+    best_of_n: PolicyCurve | None = None,
+    truth: Curve | None = None,
+    title: str | None = None,
+    gains: Sequence[float] = (),
+) -> tuple[Labels, Picture]:
+    """Draw the limit and what belongs to it, without words.
+
+    Args:
+        ax: axes to draw on, their scale set.
+        limit: the limit.
+        end: right end of the axis.
+        best_of_n: points to draw.
+        truth: the true limit.
+        title: above the axes.
+        gains: further gains that the axes must show.
+
+    Returns:
+        What :func:`klimit.report.captions.write_labels` needs to name it all.
+    """
     kl = _budgets(limit, end)
     curve = replace(limit, kl=kl)
-    top = _top(curve, best_of_n)
+    top = max([_top(curve, best_of_n), *(1.12 * gain for gain in gains)])
     ax.set_xlim(0, end)
-    ax.set_ylim(0, top)
+    ax.set_ylim(min([0.0, *(1.2 * gain for gain in gains)]), top)
     _frame(ax, limit, title)
     _draw_bracket(ax, curve, top)
     law = limit.square_root_law(kl)
@@ -74,8 +103,7 @@ def plot_frontier(
         ax.plot(truth.kl, truth.gain, label="truth", **style)
     if best_of_n is not None:
         _draw_points(ax, best_of_n)
-    write_labels(Labels(ax), Picture(curve, law, best_of_n, _within(truth, end, top), end, top))
-    return ax
+    return Labels(ax), Picture(curve, law, best_of_n, _within(truth, end, top), end, top)
 
 
 def draw(findings: Findings) -> Figure:
@@ -110,7 +138,8 @@ def save_figure(figure: Figure, path: str) -> None:
     write_files({path: figure_bytes(figure, path)})
 
 
-def _new_axes() -> Axes:
+def new_axes() -> Axes:
+    """Axes of a new figure that no window or global state knows of."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -119,7 +148,7 @@ def _new_axes() -> Axes:
     return figure.add_subplot()
 
 
-def _right_end(limit: Frontier, best_of_n: PolicyCurve | None) -> float:
+def right_end(limit: Frontier, best_of_n: PolicyCurve | None) -> float:
     """The horizon and best-of-N, but not so far out that the estimate becomes a corner of the figure."""
     points = 0.0 if best_of_n is None else 1.06 * float(np.nanmax(best_of_n.kl_high))
     if limit.horizon > 0:

@@ -21,6 +21,8 @@ _GAP = 7.0  # points between a label and what it names
 BELOW: Places = ((1, -1), (0, -1.2), (1.2, 0), (-1, -1), (2, -2), (0, -2.4), (0, -4), (0, -6), (0, -8))
 ABOVE: Places = ((-1, 1), (0, 1.2), (-1.2, 0), (1, 1), (-2, 2), (0, 2.4), (0, 4))
 AROUND: Places = (*BELOW, *ABOVE)
+CLOSE: Places = (*BELOW[:4], *ABOVE[:4])
+NEAR: Places = BELOW[:6]  # where a label is not mistaken for another point's
 
 
 @dataclass
