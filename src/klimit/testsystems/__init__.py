@@ -7,6 +7,8 @@ from klimit.testsystems.densities import BetaRewards, GaussianMixture
 from klimit.testsystems.discrete import Discrete, Tables
 from klimit.testsystems.policies import PolicyTables
 from klimit.testsystems.policy_making import random_tables
+from klimit.testsystems.proxies import ProxyTables, random_proxies
+from klimit.testsystems.proxy_ensembles import EnsembleTables, random_ensemble
 from klimit.testsystems.registry import systems
 
 __all__ = [
@@ -15,13 +17,17 @@ __all__ = [
     "BetaRewards",
     "Curve",
     "Discrete",
+    "EnsembleTables",
     "Exponential",
     "Gaussian",
     "GaussianMixture",
     "PolicyTables",
+    "ProxyTables",
     "Tables",
     "TestSystem",
     "Uniform",
+    "random_ensemble",
+    "random_proxies",
     "random_tables",
     "systems",
 ]
