@@ -161,3 +161,12 @@ def test_small_gains_keep_their_relative_accuracy() -> None:
 def test_nan_is_refused() -> None:
     with pytest.raises(InputError, match="gain: NaN"):
         least_kl_average([0.5, 0.5], [0.0, 1.0], [0.1, np.nan])
+
+
+def test_the_frontier_is_exact_close_to_saturation_too():
+    p, r = np.array([[0.5, 0.3, 0.2], [0.4, 0.35, 0.25]]), np.array([[0.0, 0.99, 1.0], [0.0, 1.0, 10.0]])
+    for t in (3.0, 300.0, 1000.0):
+        tilts = np.full(2, t)
+        gain, beta = exact.frontier_average(p, r, exact.forward_kl(p, r, tilts).mean())
+        assert gain == pytest.approx(exact.gain(p, r, tilts).mean(), abs=1e-12)
+        assert beta == pytest.approx(1 / t, rel=1e-6)
