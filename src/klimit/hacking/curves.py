@@ -79,6 +79,7 @@ def at_budgets(tilt: Tilt, curves: Curves, budgets: Array, level: float) -> dict
         return out
     u = np.interp(np.sqrt(budgets[inside]), np.sqrt(spent), curves.u)
     at = {name: tilt.estimate(name, u) for name in ("kl", "proxy", "spread", "gold", "covariance")}
+    bend = tilt.estimate("covariance", u, derivative=1)
     for j, i in enumerate(inside):
         t = float(np.exp(u[j]))
         kl, spread = at["kl"][j], at["spread"][j].value
