@@ -1,0 +1,127 @@
+"""What :func:`klimit.ensemble` reads, and what it refuses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from klimit.audit.measured import Array
+from klimit.errors import InputError
+from klimit.rewards.transforms import STANDARDISED, transform_values
+from klimit.samples import read_samples
+from klimit.samples.checks import counted
+from klimit.samples.container import Samples
+
+FEWEST_MEMBERS = 2
+FEWEST_COMPLETIONS = 3
+
+
+def read_members(
+    source: Any,
+    proxies: Sequence[str],
+    gold: str | None,
+    *,
+    prompt: str | list[str] | None,
+    where: str | None,
+    lower_is_better: bool,
+) -> Samples:
+    """Samples with all these rewards, complete.
+
+    Raises:
+        InputError: see :func:`klimit.ensemble`.
+    """
+    names = check_names(proxies, gold)
+    options: dict[str, Any] = {"prompt": prompt, "where": where, "lower_is_better": lower_is_better}
+    if isinstance(source, Samples):
+        samples = read_samples(source, **options)
+    else:
+        options["audit"] = False
+        try:
+            samples = read_samples(source, rewards=names, **options)
+        except InputError as error:
+            raise InputError(_for_all(str(error), source, names, options)) from None
+    for name in names:
+        _check_column(samples, samples.reward_name(name), is_gold=name == gold)
+    short = np.flatnonzero(samples.counts < FEWEST_COMPLETIONS)
+    if len(short):
+        raise InputError(
+            f"{samples.source}: {counted(len(short), 'prompt')} of {samples.n_prompts:,} with fewer than {FEWEST_COMPLETIONS} "
+            f"completions (first: {samples.prompt_ids[short[0]]!r}): nothing to standardise by; leave them out with "
+            f"klimit.read_samples(...).at_least({FEWEST_COMPLETIONS})"
+        )
+    return samples
+
+
+def check_names(proxies: Sequence[str], gold: str | None) -> list[str]:
+    """The columns wanted, proxies first.
+
+    Raises:
+        InputError: fewer than two proxies, one twice, or gold among them.
+    """
+    if isinstance(proxies, str) or not all(isinstance(name, str) for name in proxies):
+        raise InputError(
+            f"proxies={proxies!r}: give a list of reward columns, such as ['reward_a', 'reward_b']"
+        )
+    names = list(proxies)
+    if len(names) < FEWEST_MEMBERS:
+        raise InputError(f"proxies={names!r}: an ensemble has at least {FEWEST_MEMBERS} members")
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated is not None:
+        raise InputError(f"proxies: {repeated!r} is given twice")
+    if gold in names:
+        raise InputError(f"gold={gold!r} is among the proxies: gold judges them and cannot be one of them")
+    return [*names, gold] if gold is not None else names
+
+
+def standardise(samples: Samples, names: Sequence[str]) -> Array:
+    """Rewards less their prompt's mean over its standard deviation (ddof=1; 0 where constant), ``(K, n_completions)``."""
+    offsets = samples.offsets
+    return np.stack(
+        [
+            transform_values(STANDARDISED, samples.rewards[name], offsets, samples.rewards[name], offsets)
+            for name in names
+        ]
+    )
+
+
+def _check_column(samples: Samples, name: str, *, is_gold: bool) -> None:
+    values = np.asarray(samples.rewards[name])
+    missing = np.flatnonzero(~np.isfinite(values))
+    role = "gold" if is_gold else "proxy"
+    if len(missing):
+        place = int(np.searchsorted(samples.offsets, missing[0], side="right")) - 1
+        raise InputError(
+            f"{samples.source}: {role} {name!r} is missing or infinite for {counted(len(missing), 'completion')} (first: prompt "
+            f"{samples.prompt_ids[place]!r}); choose completions with samples.rows(numpy.isfinite(samples.reward({name!r})))"
+        )
+    starts = samples.offsets[:-1]
+    if (np.maximum.reduceat(values, starts) == np.minimum.reduceat(values, starts)).all():
+        what = "it can judge nothing" if is_gold else "it adds nothing; leave it out"
+        raise InputError(f"{samples.source}: {role} {name!r} never varies within a prompt: {what}")
+
+
+def _for_all(first: str, source: Any, names: list[str], options: dict[str, Any]) -> str:
+    """The first column's refusal; where several columns are incomplete, with the condition that all of them need."""
+    advice = re.compile(r"leave such rows out with where='(.+)' \(--where\)$")
+    if advice.search(first) is None:
+        return first
+    conditions = [f"({options['where']})"] if options["where"] else []
+    incomplete = []
+    for name in names:
+        try:
+            read_samples(source, rewards=[name], **options)
+        except InputError as error:
+            found = advice.search(str(error))
+            if found is None:
+                return str(error)
+            incomplete.append(name)
+            conditions.append(found[1])
+    if len(incomplete) < 2 and not options["where"]:
+        return first
+    others = ", ".join(incomplete[1:])
+    also = f"; {others} {'has' if len(incomplete) == 2 else 'have'} such rows as well" if others else ""
+    cut = first[: first.index("; leave such rows out")]
+    return f"{cut}{also}; choose complete rows with where={' AND '.join(conditions)!r} (--where)"
