@@ -6,7 +6,7 @@ import numpy as np
 
 from klimit.report.audit_findings import AuditFindings
 from klimit.report.audit_numbers import share
-from klimit.report.numbers import percent, plural
+from klimit.report.numbers import nats, percent, plural
 from klimit.values import Value
 
 _FEW_PROMPTS = 20
@@ -194,14 +194,21 @@ def _range(findings: AuditFindings) -> str | None:
     audit = findings.audit
     if audit.efficiency is None or audit.efficiency.known:
         return None
-    now = int(np.median(audit.limit.rewards.counts))
+    now, horizon = int(np.median(audit.limit.rewards.counts)), audit.limit.horizon
+    shown = f"the limit up to {nats(horizon)} only" if horizon > 0 else "bounds on the limit only"
     return (
-        f"sample more completions of the base policy ({4 * now:,} a prompt, say): its {now:,} show the limit up to "
-        f"{findings.nats.number(audit.limit.horizon)} nats only, so the efficiency is {share(audit.efficiency)}."
+        f"sample more completions of the base policy ({4 * now:,} a prompt, say): its {now:,} show {shown}, "
+        f"so the efficiency is {share(audit.efficiency)}."
     )
 
 
 def _compare(findings: AuditFindings) -> str:
+    missing = findings.audit.missing_reward
+    if missing is not None and missing.low <= 0:
+        return (
+            "keep it, or audit more prompts to be sure: nothing is surely missing at its KL "
+            f"(efficiency {share(findings.audit.efficiency)})."
+        )
     return f"audit its other checkpoints, or runs of another beta, beside it{what_is_missing(findings)}."
 
 

@@ -91,7 +91,7 @@ class AuditFindings:
         if audit.kl is not None:
             less = less & (best.kl_high < audit.kl.low)
         better = less & (best.gain_low > audit.gain.high)
-        equal = less & (best.gain >= audit.gain.estimate) & (audit.kl is not None)
+        equal = less & (best.gain_low > 0) & (best.gain >= audit.gain.estimate) & (audit.kl is not None)
         for which in (better, equal):
             if which.any():
                 i = int(np.flatnonzero(which)[np.argmin(best.n[which])])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from klimit.report.numbers import RewardFormat, percent, percent_interval
 from klimit.values import Value
 
+UNKNOWN = "unknown"
 _NONE = "-"
 _LONGEST_NAME = 24
 
@@ -41,15 +42,16 @@ class Unit:
         """One number."""
         return self.form.gain(x) if self.signed else self.form.reward(x)
 
-    def full(self, value: Value | None) -> str:
-        """``0.31 [0.28, 0.34]``; ``0.5 to 1.2`` or ``at least 0.5`` where only a range is known."""
+    def full(self, value: Value | None, of: str = "") -> str:
+        """``0.31 [0.28, 0.34]``; ``0.5 to 1.2`` or ``at least 0.5`` for a range; then the unit."""
+        unit = f" {of}" if of else ""
         if value is None:
             return _NONE
         if not value.known:
-            return self.range(value)
+            return f"{self.range(value)}{unit}"
         if not math.isfinite(value.low) and not math.isfinite(value.high):
-            return f"{self.number(value.estimate)}, no interval"
-        return f"{self.number(value.estimate)} [{self._end(value.low)}, {self._end(value.high)}]"
+            return f"{self.number(value.estimate)}{unit}, no interval"
+        return f"{self.number(value.estimate)} [{self._end(value.low)}, {self._end(value.high)}]{unit}"
 
     def short(self, value: Value | None) -> str:
         """The estimate alone, or the range."""
@@ -59,9 +61,11 @@ class Unit:
 
     def part(self, value: Value) -> str:
         """A part of a whole in one number: what it may be at most, where nothing of it was seen."""
-        if value.estimate <= 0:
+        bounded = math.isfinite(value.high)
+        if value.estimate <= 0 and bounded:
             return self.number(0.0) if value.high <= 0 else f"< {self.number(value.high)}"
-        return self.short(value)
+        vague = value.estimate <= 0 or (not value.known and value.low <= 0)
+        return UNKNOWN if vague and not bounded else self.short(value)
 
     def range(self, value: Value) -> str:
         """A range without an estimate."""
@@ -69,7 +73,7 @@ class Unit:
             return f"{self.number(value.low)} to {self.number(value.high)}"
         if math.isfinite(value.high):
             return f"at most {self.number(value.high)}"
-        return f"at least {self.number(value.low)}" if math.isfinite(value.low) else "unknown"
+        return f"at least {self.number(value.low)}" if math.isfinite(value.low) else UNKNOWN
 
     def _end(self, x: float) -> str:
         if not math.isfinite(x):
@@ -81,6 +85,8 @@ def share(value: Value | None) -> str:
     """A share in per cent: ``58% [54, 62]``, ``46-69%``, ``at least 46%``."""
     if value is None:
         return _NONE
+    if value.known and not (math.isfinite(value.low) and math.isfinite(value.high)):
+        return f"{percent(value.estimate)}, no interval"
     if value.known:
         return percent_interval(value.estimate, value.low, value.high)
     low, high = value.low, value.high
@@ -88,7 +94,7 @@ def share(value: Value | None) -> str:
         return f"{percent(low)[:-1]}-{percent(high)}" if low >= 0 else f"at most {percent(high)}"
     if math.isfinite(low) and low > 0:
         return f"at least {percent(low)}"
-    return f"at most {percent(high)}" if math.isfinite(high) and high < 1 else "unknown"
+    return f"at most {percent(high)}" if math.isfinite(high) and high < 1 else UNKNOWN
 
 
 def short_name(name: str) -> str:

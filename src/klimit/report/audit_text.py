@@ -66,7 +66,7 @@ def what_was_read(audit: Audit) -> str:
     scale = "0/1" if binary else f"{values.min():.3g} to {values.max():.3g}"
     transformed = "" if audit.transform == "identity" else f", transformed: {audit.transform}"
     return (
-        f"{plural(audit.n_prompts, 'prompt')}, {_each(audit.policy.counts)} completions each of the policy, "
+        f"{plural(audit.n_prompts, 'prompt')}, {_each(audit.policy.counts)} each of the policy, "
         f"{_each(audit.base.counts)} of the base; {audit.reward_name} ({scale}{transformed})"
     )
 
@@ -96,37 +96,31 @@ def _kl_rows(findings: AuditFindings) -> list[Row]:
     audit, unit = findings.audit, findings.nats
     if audit.kl is None:
         return [("least KL, nats", unit.full(audit.least_kl), "that any method needs for the gain")]
-    rows = [("KL, nats", unit.full(audit.kl), f"per completion, by {findings.estimator}")]
+    rows = [("KL, nats", unit.full(audit.kl), f"per completion; {findings.estimator}")]
     parts = audit.parts
-    if parts is None:
-        rows.append(("  necessary", unit.full(audit.least_kl), "least KL of that gain, by any method"))
-    else:
-        unsure = "" if parts.resolved else " (split uncertain)"
+    necessary = audit.least_kl if parts is None else parts.necessary
+    rows.append(("  necessary", unit.full(necessary), "least KL of that gain, any method"))
+    if parts is not None:
+        unsure = "" if parts.resolved else " (?)"
         rows += [
-            ("  necessary", unit.full(parts.necessary), "least KL of that gain, by any method"),
             ("  allocation", unit.full(parts.allocation), "on the wrong prompts"),
-            ("  shape", unit.full(parts.shape), f"on another law of the reward{unsure}"),
-            ("  off-reward", unit.full(parts.off_reward), f"on what the reward does not see{unsure}"),
+            (f"  shape{unsure}", unit.full(parts.shape), "on another law of the reward"),
+            (f"  off-reward{unsure}", unit.full(parts.off_reward), "on what the reward does not see"),
         ]
         if not parts.resolved:
-            rows.append(("  both of these", unit.full(findings.beside_the_point), "shape + off-reward"))
+            rows.append(("  both (?)", unit.full(findings.beside_the_point), "known better than their split"))
     rows.append(("wasted KL, nats", unit.full(audit.wasted_kl), "all but the necessary"))
     if audit.noise_floor is not None:
-        rows.append(
-            ("noise floor, nats", unit.full(audit.noise_floor), "KL between two engines of one policy")
-        )
+        rows.append(("noise floor, nats", unit.full(audit.noise_floor), "KL between two engines"))
     return rows
 
 
 def _reward_rows(findings: AuditFindings) -> list[Row]:
     audit, rewards = findings.audit, findings.rewards
     rows = [
-        (
-            "reward",
-            rewards.full(audit.reward),
-            f"of the policy; base policy {rewards.short(audit.base_reward)}",
-        ),
-        ("gain", findings.gains.full(audit.gain), "reward above the base policy's"),
+        ("reward", rewards.full(audit.reward), "mean of the policy"),
+        ("base reward", rewards.full(audit.base_reward), "mean of the base policy"),
+        ("gain", findings.gains.full(audit.gain), "reward less base reward"),
         ("win rate", _plain(audit.win_rate), "against the base policy, ties half"),
     ]
     if audit.efficiency is not None:
@@ -134,10 +128,9 @@ def _reward_rows(findings: AuditFindings) -> list[Row]:
     if audit.missing_reward is not None:
         rows.append(("missing reward", rewards.full(audit.missing_reward), "that limit less the gain"))
     if audit.truncated is not None:
-        base = (
-            "" if audit.base_truncated is None else f"; base policy {percent(audit.base_truncated.estimate)}"
-        )
-        rows.append(("truncated", share(audit.truncated), f"cut at the token limit{base}"))
+        rows.append(("truncated", share(audit.truncated), "cut at the token limit"))
+    if audit.base_truncated is not None:
+        rows.append(("base truncated", share(audit.base_truncated), "the same of the base policy"))
     return rows
 
 
@@ -146,10 +139,10 @@ def _regression_rows(findings: AuditFindings) -> list[Row]:
     rows: list[Row] = []
     if audit.regression is not None:
         fit = audit.regression
-        rows.append(("slope", _plain(fit.slope), "of log pi/pi0 on the reward, nats per reward"))
+        rows.append(("slope", _plain(fit.slope), "log pi/pi0 on reward, nats/reward"))
         if fit.implied_beta is not None:
             rows.append(("implied beta", _plain(fit.implied_beta), "1/slope: reward per nat"))
-        rows.append(("R2", share(fit.r_squared), "of log pi/pi0's variance, by the reward"))
+        rows.append(("R2", share(fit.r_squared), "of log pi/pi0, by the reward"))
     if audit.distance is not None:
         rows.append(
             ("distance, nats", findings.nats.full(audit.distance), "to the tilted policy at that beta")
@@ -173,4 +166,4 @@ def _others(findings: AuditFindings) -> str:
 
 def _each(counts: np.ndarray) -> str:
     low, high = int(counts.min()), int(counts.max())
-    return f"{low:,}" if low == high else f"{low:,}-{high:,}"
+    return plural(low, "completion") if low == high else f"{low:,}-{high:,} completions"

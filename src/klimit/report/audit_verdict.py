@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from klimit.report.audit_findings import AuditFindings
-from klimit.report.audit_numbers import share
+from klimit.report.audit_numbers import UNKNOWN, share
 from klimit.report.layout import keep
 from klimit.report.numbers import percent
+
+_VAGUE = 0.01  # of the KL: a lower bound on the least KL that says nothing
 
 
 def verdict(findings: AuditFindings) -> list[str]:
@@ -24,7 +26,7 @@ def kl_sentence(findings: AuditFindings) -> str:
     known = [findings.estimator]
     if audit.noise_floor is not None:
         known.append(f"noise floor {findings.nats.short(audit.noise_floor)}")
-    text = f"{audit.name}: KL {findings.nats.full(audit.kl)} nats per completion ({'; '.join(known)})"
+    text = f"{audit.name}: KL {findings.nats.full(audit.kl, 'nats per completion')} ({'; '.join(known)})"
     return text if findings.has_kl else f"{text}, which cannot be told from 0"
 
 
@@ -52,7 +54,7 @@ def rival_sentence(findings: AuditFindings) -> str:
     rival = findings.rival
     if rival is None:
         return ""
-    does = "does as well" if not rival.better else "does better" if findings.has_kl else "gains more"
+    does = "does at least as well" if not rival.better else "does better" if findings.has_kl else "gains more"
     return (
         f"Best-of-{rival.n} {does}: {findings.gains.number(rival.gain)} "
         f"at {findings.nats.number(rival.kl)} nats."
@@ -65,8 +67,11 @@ def _share_of_the_limit(findings: AuditFindings) -> str:
         return ", which cannot be told from 0"
     if audit.efficiency is None or audit.gain.high < 0:
         return ""
+    part = share(audit.efficiency)
+    if part == UNKNOWN:
+        return ", an unknown part of the limit"
     where = " at that KL" if audit.efficiency.known else ""
-    return f": {share(audit.efficiency)} of the limit{where}"
+    return f": {part} of the limit{where}"
 
 
 def _least(findings: AuditFindings) -> str:
@@ -76,8 +81,11 @@ def _least(findings: AuditFindings) -> str:
     least, nats = audit.least_kl, findings.nats
     what = "The same loss" if audit.gain.high < 0 else "The same gain"
     if audit.kl is None:
-        return f" It needs {nats.full(least)} nats" + (", or more." if least.known else ".")
-    if not findings.has_kl:
+        return f" It needs {nats.full(least, 'nats')}" + (", or more." if least.known else ".")
+    vague = not least.known and least.low <= _VAGUE * audit.kl.estimate
+    if not findings.has_kl or vague:
         return ""
     only = "only " if audit.wasted_kl is not None and audit.wasted_kl.low > 0 and least.known else ""
-    return f" {what} needs {only}{nats.short(least)} nats."
+    # Beyond what the base samples show, the upper end of the range is no more than the policy's own KL.
+    size = nats.short(least) if least.known else f"at least {nats.number(least.low)}"
+    return f" {what} needs {only}{size} nats."

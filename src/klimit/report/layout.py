@@ -25,7 +25,12 @@ def keep(text: str) -> str:
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Columns flush left, two spaces apart, one line a row."""
+    """Columns flush left, two spaces apart; the last one is folded where it does not fit."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    return [line.rstrip() for line in lines]
+    left = sum(widths[:-1]) + 2 * (len(widths) - 1)
+    lines = []
+    for row in rows:
+        first = "".join(f"{cell:<{width}}  " for cell, width in zip(row, widths[:-1], strict=False))
+        folded = textwrap.wrap(row[-1], max(WIDTH - left, 16), break_long_words=False) or [""]
+        lines += [f"{first}{folded[0]}".rstrip(), *(f"{'':{left}}{more}" for more in folded[1:])]
+    return lines
