@@ -100,12 +100,9 @@ class ProxyTables(ProxyNumbers):
 
     def divergences(self, beta: ArrayLike) -> tuple[Array, Array]:
         """KL(pi_s || pi_r) and KL(pi_r || pi_s) of the policies tilted by proxy and gold."""
-        pairs = (self.proxy, self.gold), (self.gold, self.proxy)
-        there, back = (
-            self._each(beta, lambda b, of=of, other=other: divergence(self.base, of, other, 1.0 / b))
-            for of, other in pairs
-        )
-        return there, back
+        p, r, s = self.base, self.gold, self.proxy
+        there = self._each(beta, lambda b: divergence(p, s, r, 1.0 / b))
+        return there, self._each(beta, lambda b: divergence(p, r, s, 1.0 / b))
 
     def error_shift(self, beta: ArrayLike) -> Array:
         """(E_pi_s[e] - E_pi_r[e]) / beta, the sum of the two divergences."""

@@ -194,12 +194,24 @@ class ProxyNumbers:
         return self._selected(poisson, rates)
 
     def best_n(self, up_to: int) -> int:
-        """The N from 1 to ``up_to`` of the largest gold gain; the smallest of several."""
+        """The N from 1 to ``up_to`` of the largest gold gain; the smallest of several.
+
+        Raises:
+            InputError: ``up_to`` is below 1.
+        """
+        if up_to < 1:
+            raise InputError(f"up_to={up_to!r}: must be at least 1")
         gains = self.best_of_n(np.arange(1, up_to + 1)).gold_gain
         return int(np.flatnonzero(gains >= gains.max() - self._rounding)[0]) + 1
 
     def best_mu(self, up_to: float) -> float:
-        """The mu from 0 to ``up_to`` of the largest gold gain."""
+        """The mu from 0 to ``up_to`` of the largest gold gain.
+
+        Raises:
+            InputError: ``up_to`` is not above 0, or not finite.
+        """
+        if not 0 < up_to < np.inf:
+            raise InputError(f"up_to={up_to!r}: must be above 0 and finite")
         grid = np.concatenate([[0.0], np.geomspace(1e-3, 1.0, 200) * up_to])
         gains = self.best_of_poisson(grid).gold_gain
         i = int(np.flatnonzero(gains >= gains.max() - self._rounding)[0])
