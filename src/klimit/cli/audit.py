@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -115,10 +115,13 @@ def audit(
       klimit audit b0.04=a.jsonl b0.1=b.jsonl --base base.jsonl --plot runs.png
       klimit audit checkpoints.parquet --by step --base base.parquet --json -
     """
+    from klimit.audit.checkpoints import named_policies
+
+    named = named_policies(policies)
     check_outputs(
         {"--json": json, "--prompts-csv": prompts_csv},
         {"--plot": plot, "--plot-parts": plot_parts},
-        inputs=base,
+        inputs=[*named.values(), *base],
     )
     reading: dict[str, Any] = {
         "reward": reward,
@@ -142,7 +145,7 @@ def audit(
         "level": level,
         "seed": seed,
     }
-    audits = find(policies, base, reading=reading, **options)
+    audits = find(named, base, reading=reading, **options)
     results = (
         None if json is None else _json(audits, {"policies": policies, "base": base, **reading, **options})
     )
@@ -157,7 +160,9 @@ def audit(
     deliver(contents, notes=_notes(audits), words=_words(audits), stdout=stdout)
 
 
-def find(policies: Sequence[str], base: Sequence[str], *, reading: dict[str, Any], **options: Any) -> Audits:
+def find(
+    policies: Mapping[str, str], base: Sequence[str], *, reading: dict[str, Any], **options: Any
+) -> Audits:
     """Read and audit; see :func:`klimit.audit` for the options."""
     from klimit.limit.options import check_options
 
@@ -181,21 +186,19 @@ def find(policies: Sequence[str], base: Sequence[str], *, reading: dict[str, Any
 
 
 def _read(
-    policies: Sequence[str], base: Sequence[str], reading: dict[str, Any]
+    policies: Mapping[str, str], base: Sequence[str], reading: dict[str, Any]
 ) -> tuple[Samples, dict[str, Samples]]:
     """The base samples, and those of every policy by its name."""
-    from klimit.audit.checkpoints import named_policies
     from klimit.samples import as_samples
 
     own = {name: value for name, value in reading.items() if name not in ("reward", "base_where")}
     common = {name: own[name] for name in ("prompt", "lower_is_better")}
-    named = named_policies(list(policies))
     with doing(f"reading {base[0]}"):
         start = as_samples(
             list(base), reward=reading["reward"], where=reading["base_where"], audit=True, **common
         )
     found = {}
-    for label, file in named.items():
+    for label, file in policies.items():
         with doing(f"reading {file}"):
             found[label] = as_samples(file, reward=start.reward_name(reading["reward"]), audit=True, **own)
     return start, found
