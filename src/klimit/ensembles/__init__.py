@@ -3,7 +3,8 @@
 from klimit.ensembles.aggregators import AGGREGATORS, Aggregator, aggregate, parse_aggregator, weighted_by
 from klimit.ensembles.collocation import Collocation, Triple
 from klimit.ensembles.ensemble import ensemble
-from klimit.ensembles.errors import ErrorStructure, MembersLaw
+from klimit.ensembles.errors import ErrorStructure
+from klimit.ensembles.law import MembersLaw
 from klimit.ensembles.members import Subsets, all_sizes, subsets_of
 from klimit.ensembles.one_factor import OverIdentification
 from klimit.ensembles.result import Ensemble

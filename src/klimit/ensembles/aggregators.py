@@ -1,8 +1,9 @@
 """Aggregators by name: one reward from several members' rewards of the same completion.
 
-``mean``, ``median``, ``min``, ``uwo:LAMBDA``, ``soft-min:TAU``, ``quantile:Q``, ``log-sigmoid-centred``, ``weighted:W1,W2``.
-Each is a plain function of an array ``(members, ...)``, computed completion by completion. Rewards of different members
-have no common unit: standardise them before (:func:`klimit.ensemble` does, within prompts).
+``mean``, ``median``, ``min``, ``uwo:LAMBDA``, ``soft-min:TAU``, ``quantile:Q``, ``log-sigmoid-centred``,
+``weighted:W1,W2``. Each is a plain function of an array ``(members, ...)``, computed completion by completion.
+Rewards of different members have no common unit: standardise them before (:func:`klimit.ensemble` does, within
+prompts).
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from klimit.ensembles import combine
+from klimit.ensembles.combine import Array
 from klimit.errors import InputError
-
-Array = NDArray[np.float64]
 
 AGGREGATORS = ("mean", "median", "min", "uwo", "soft-min", "quantile", "log-sigmoid-centred", "weighted")
 FORMS = (
@@ -88,13 +89,12 @@ def parse_aggregator(text: str | Aggregator) -> Aggregator:
     """The aggregator that a text names.
 
     ``mean``, ``median``, ``min`` (worst case), ``quantile:Q`` (linear between order statistics);
-    ``uwo:LAMBDA``: mean less ``LAMBDA`` times the variance over members (Coste et al., arXiv:2310.02743), that variance
-    with ``ddof=0``, or another: ``uwo:LAMBDA,1``;
-    ``soft-min:TAU``: ``-TAU log mean exp(-s / TAU)`` (arXiv:2606.09073), between min (``TAU`` to 0) and mean (to infinity);
-    ``log-sigmoid-centred``: mean of ``log sigmoid(s - c)`` (Wang et al., arXiv:2402.00742), with the centre ``c`` = 0, a
-    prompt's base mean where members are standardised; ``log-sigmoid-centred:C``; the paper's sum over members instead of
-    their mean: ``log-sigmoid-centred:C,sum``;
-    ``weighted:W1,W2,...``: the sum of ``W_k s_k``, one weight a member.
+    ``uwo:LAMBDA``: mean less ``LAMBDA`` times the variance over members (Coste et al., arXiv:2310.02743), that
+    variance with ``ddof=0``, or another: ``uwo:LAMBDA,1``; ``soft-min:TAU``: ``-TAU log mean exp(-s / TAU)``
+    (arXiv:2606.09073), between min (``TAU`` to 0) and mean (to infinity); ``log-sigmoid-centred``: mean of
+    ``log sigmoid(s - c)`` (Wang et al., arXiv:2402.00742), with the centre ``c`` = 0, a prompt's base mean
+    where members are standardised; ``log-sigmoid-centred:C``; the paper's sum over members instead of their
+    mean: ``log-sigmoid-centred:C,sum``; ``weighted:W1,W2,...``: the sum of ``W_k s_k``, one weight a member.
 
     Raises:
         InputError: there is no such aggregator, or its numbers are missing or cannot be.
@@ -115,55 +115,13 @@ def parse_aggregator(text: str | Aggregator) -> Aggregator:
     return _WITH_NUMBERS[name](text, [part.strip() for part in rest.split(",")] if rest else [])
 
 
-def mean(members: Array) -> Array:
-    """The mean over members."""
-    return np.asarray(members.mean(axis=0))
-
-
-def median(members: Array) -> Array:
-    """The median over members."""
-    return np.asarray(np.median(members, axis=0))
-
-
-def minimum(members: Array) -> Array:
-    """The worst member's."""
-    return np.asarray(members.min(axis=0))
-
-
-def uwo(members: Array, *, weight: float, ddof: int = 0) -> Array:
-    """Mean less ``weight`` times the variance over members (arXiv:2310.02743)."""
-    return np.asarray(members.mean(axis=0) - weight * members.var(axis=0, ddof=ddof))
-
-
-def soft_minimum(members: Array, *, tau: float) -> Array:
-    """``-tau log mean exp(-s / tau)`` (arXiv:2606.09073), without overflow, and exact to rounding for any ``tau``."""
-    least = members.min(axis=0)
-    with np.errstate(over="ignore"):  # a difference of many taus is infinitely many
-        lost = np.expm1((least - members) / tau).mean(axis=0)
-    return np.asarray(least - tau * np.log1p(lost))
-
-
-def quantile(members: Array, *, q: float) -> Array:
-    """The ``q`` quantile over members, linear between order statistics."""
-    return np.asarray(np.quantile(members, q, axis=0))
-
-
-def log_sigmoid_centred(members: Array, *, centre: float = 0.0, total: bool = False) -> Array:
-    """Mean (or sum) over members of ``log sigmoid(s - centre)`` (arXiv:2402.00742)."""
-    each = -np.logaddexp(0.0, centre - members)
-    return np.asarray(each.sum(axis=0) if total else each.mean(axis=0))
-
-
-def weighted(members: Array, *, weights: tuple[float, ...]) -> Array:
-    """``sum_k weights_k s_k``."""
-    return np.asarray(np.tensordot(np.array(weights), members, axes=1))
-
-
 def weighted_by(weights: ArrayLike) -> Aggregator:
     """The aggregator of given weights, one a member, without rounding."""
     given = tuple(float(one) for one in np.asarray(weights, dtype=np.float64).reshape(-1))
     name = f"weighted:{','.join(map(_shortest, given))}"
-    return Aggregator(name, "a weighted sum of members", partial(weighted, weights=given), given=given)
+    return Aggregator(
+        name, "a weighted sum of members", partial(combine.weighted, weights=given), given=given
+    )
 
 
 def _uwo(text: str, parts: list[str]) -> Aggregator:
@@ -175,7 +133,9 @@ def _uwo(text: str, parts: list[str]) -> Aggregator:
         raise InputError(f"aggregate={text!r}: lambda cannot be negative, and ddof is 0 or 1")
     name = f"uwo:{_shortest(weight)}" + (",1" if ddof else "")
     meaning = f"mean less {_shortest(weight)} times the variance over members (ddof={int(ddof)})"
-    return Aggregator(name, meaning, partial(uwo, weight=weight, ddof=int(ddof)), fewest=1 + int(ddof))
+    return Aggregator(
+        name, meaning, partial(combine.uwo, weight=weight, ddof=int(ddof)), fewest=1 + int(ddof)
+    )
 
 
 def _soft_min(text: str, parts: list[str]) -> Aggregator:
@@ -184,7 +144,9 @@ def _soft_min(text: str, parts: list[str]) -> Aggregator:
         raise InputError(f"aggregate={text!r}: give tau, a number above 0, such as soft-min:0.1")
     name = _shortest(tau)
     return Aggregator(
-        f"soft-min:{name}", f"-tau log mean exp(-s / tau), tau = {name}", partial(soft_minimum, tau=tau)
+        f"soft-min:{name}",
+        f"-tau log mean exp(-s / tau), tau = {name}",
+        partial(combine.soft_minimum, tau=tau),
     )
 
 
@@ -193,7 +155,7 @@ def _quantile(text: str, parts: list[str]) -> Aggregator:
     if not 0 <= q <= 1:
         raise InputError(f"aggregate={text!r}: give a quantile from 0 to 1, such as quantile:0.25")
     return Aggregator(
-        f"quantile:{_shortest(q)}", f"the {_shortest(q)} quantile of members", partial(quantile, q=q)
+        f"quantile:{_shortest(q)}", f"the {_shortest(q)} quantile of members", partial(combine.quantile, q=q)
     )
 
 
@@ -208,7 +170,7 @@ def _log_sigmoid(text: str, parts: list[str]) -> Aggregator:
     if centre != 0 or total:
         name += f":{_shortest(centre)}" + (",sum" if total else "")
     meaning = f"{'sum' if total else 'mean'} of log sigmoid(s - {_shortest(centre)})"
-    return Aggregator(name, meaning, partial(log_sigmoid_centred, centre=centre, total=total))
+    return Aggregator(name, meaning, partial(combine.log_sigmoid_centred, centre=centre, total=total))
 
 
 def _weighted(text: str, parts: list[str]) -> Aggregator:
@@ -221,9 +183,9 @@ def _weighted(text: str, parts: list[str]) -> Aggregator:
 
 
 _PLAIN = {
-    "mean": Aggregator("mean", "the mean of members", mean),
-    "median": Aggregator("median", "the median of members", median),
-    "min": Aggregator("min", "the least of members", minimum),
+    "mean": Aggregator("mean", "the mean of members", combine.mean),
+    "median": Aggregator("median", "the median of members", combine.median),
+    "min": Aggregator("min", "the least of members", combine.minimum),
 }
 _WITH_NUMBERS: dict[str, Callable[[str, list[str]], Aggregator]] = {
     "uwo": _uwo,

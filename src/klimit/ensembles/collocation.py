@@ -1,9 +1,10 @@
 """How well proxies agree with the truth, from the proxies alone: triple collocation.
 
-If each proxy is ``s_i = a_i T + e_i`` within prompts, with one ``T`` and errors uncorrelated with each other and with it, then
-``C_ij = a_i a_j Var(T)``, and the squared correlation of proxy i with T is ``C_ij C_ik / (C_jk C_ii)``. It is found from the
-**raw** proxies' covariances, whose ratios know no unit; standardising every prompt first would change the relation from
-prompt to prompt, and the three-cornered hat (differences of standardised proxies) is biased by standardising alone.
+If each proxy is ``s_i = a_i T + e_i`` within prompts, with one ``T`` and errors uncorrelated with each other
+and with it, then ``C_ij = a_i a_j Var(T)``, and the squared correlation of proxy i with T is ``C_ij C_ik /
+(C_jk C_ii)``. It is found from the **raw** proxies' covariances, whose ratios know no unit; standardising every
+prompt first would change the relation from prompt to prompt, and the three-cornered hat (differences of
+standardised proxies) is biased by standardising alone.
 """
 
 from __future__ import annotations
@@ -47,10 +48,10 @@ class Collocation:
 
     Attributes:
         proxies: names.
-        reliability: squared correlation of each with the truth within prompts. Above 1 (an error variance below 0) where the
-            assumptions fail or the samples are too few.
-        correlation: with the truth, whose sign is the majority's. At small KL (for Gaussian rewards at any) this is the share of
-            the truth's limit that tilting by the proxy gets.
+        reliability: squared correlation of each with the truth within prompts. Above 1 (an error variance below
+            0) where the assumptions fail or the samples are too few.
+        correlation: with the truth, whose sign is the majority's. At small KL (for Gaussian rewards at any)
+            this is the share of the truth's limit that tilting by the proxy gets.
         mean_correlation: of the mean of all, each over its own standard deviation within prompts.
         gap: ``1 - mean_correlation``: the share of the limit that optimising the mean misses.
         triples: every triple by itself.
@@ -90,8 +91,8 @@ def collocate(moments: PromptMoments, names: tuple[str, ...], *, level: float) -
         one, two = names
         found = float(to_correlations(covariance[None].astype(complex))[0, 0, 1].real)
         return NoCollocation(
-            f"collocation needs three proxies; two agree with correlation {found:.3g} within prompts, which bounds the product "
-            f"of their correlations with the truth, if their errors are uncorrelated ({one}, {two})"
+            f"collocation needs three proxies; {one} and {two} have correlation {found:.3g} within prompts: the "
+            "product of their correlations with the truth, if their errors are uncorrelated"
         )
     centre = np.asarray(to_correlations(covariance[None].astype(complex))[0].real)
     loadings = fit(centre)
@@ -145,4 +146,7 @@ def _no_factor(correlation: Array, names: tuple[str, ...]) -> str:
     weakest = (
         f"{names[rows[least]]} and {names[columns[least]]} have correlation {pairs[least]:.3g} within prompts"
     )
-    return f"no common factor: {weakest}; only these correlations can be given, no reliability (check the proxies' signs)"
+    return (
+        f"collocation: the proxies have no one thing in common ({weakest}): there are only these correlations, and no "
+        "reliability; check the proxies' signs"
+    )

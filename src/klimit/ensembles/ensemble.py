@@ -11,8 +11,9 @@ import numpy as np
 from klimit.audit.measured import Array
 from klimit.ensembles.aggregators import Aggregator, parse_aggregator
 from klimit.ensembles.collocation import Collocation, collocate
-from klimit.ensembles.errors import correlations, error_structure
+from klimit.ensembles.errors import error_structure
 from klimit.ensembles.inputs import read_members, standardise
+from klimit.ensembles.law import correlations
 from klimit.ensembles.members import MOST_SUBSETS
 from klimit.ensembles.moments import PromptMoments, correlation_interval, prompt_moments
 from klimit.ensembles.notes import warnings_of
@@ -33,7 +34,7 @@ def ensemble(
     name: str | None = None,
     seed: int = 0,
     level: float = 0.95,
-    folds: int = 10,
+    folds: int = 5,
     most_subsets: int = MOST_SUBSETS,
     prompt: str | list[str] | None = None,
     where: str | None = None,
@@ -41,10 +42,11 @@ def ensemble(
 ) -> Ensemble:
     """Make one reward of several proxies, and say what it gets wrong.
 
-    Proxies have no common unit: each is standardised within prompts, by the base samples' mean and standard deviation, before
-    they are aggregated; where it is constant within a prompt it is 0 there. With gold: the errors' covariance, what more
-    members remove of them and what not, the best weights and their worth on held-out prompts. With three proxies or more,
-    gold or not: triple collocation, the reliabilities that the proxies show by their agreement alone.
+    Proxies have no common unit: each is standardised within prompts, by the base samples' mean and standard
+    deviation, before they are aggregated; where it is constant within a prompt it is 0 there. With gold: the
+    errors' covariance, what more members remove of them and what not, the best weights and their worth on
+    held-out prompts. With three proxies or more, gold or not: triple collocation, the reliabilities that the
+    proxies show by their agreement alone.
 
     Args:
         samples: completions of the base policy scored by every proxy; as for :func:`klimit.frontier`.
@@ -54,7 +56,8 @@ def ensemble(
             ``"log-sigmoid-centred"``, ``"weighted:W1,W2,..."``; see :func:`klimit.ensembles.parse_aggregator`.
         name: of the new reward column; by default ``ensemble_`` and the aggregator's.
         seed: of sampled subsets and of the folds.
-        level: nominal cover of the intervals: about the population of prompts, every prompt with its completions one unit.
+        level: nominal cover of the intervals: about the population of prompts, every prompt with its
+            completions one unit.
         folds: of the cross-validation over prompts.
         most_subsets: subsets of members of one size; more are sampled.
         prompt: columns that identify a prompt, when reading.
@@ -62,7 +65,8 @@ def ensemble(
         lower_is_better: all are costs, when reading.
 
     Raises:
-        InputError: no such columns, values missing, fewer than two proxies, a proxy or gold that never varies within a prompt,
+        InputError: no such columns, values missing, fewer than two proxies, a proxy or gold that never varies
+        within a prompt,
             fewer than three completions of a prompt, proxies that do not rise with gold.
 
     Warns:
@@ -92,7 +96,8 @@ def ensemble(
         errors = error_structure(
             moments, _standardising(data, values, level), level=level, most_subsets=most_subsets, seed=seed
         )
-        weights = best_weights(moments, level=level, folds=folds, seed=seed)
+        plain = prompt_moments(np.vstack([standardised, values]), data.offsets)
+        weights = best_weights(plain, moments, level=level, folds=folds, seed=seed)
         correlation = _of_column(how, moments, column, values, data, level)
     result = Ensemble(
         samples=data.with_reward(label, column),

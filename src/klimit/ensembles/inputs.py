@@ -48,9 +48,9 @@ def read_members(
     short = np.flatnonzero(samples.counts < FEWEST_COMPLETIONS)
     if len(short):
         raise InputError(
-            f"{samples.source}: {counted(len(short), 'prompt')} of {samples.n_prompts:,} with fewer than {FEWEST_COMPLETIONS} "
-            f"completions (first: {samples.prompt_ids[short[0]]!r}): nothing to standardise by; leave them out with "
-            f"klimit.read_samples(...).at_least({FEWEST_COMPLETIONS})"
+            f"{samples.source}: {len(short):,} of {counted(samples.n_prompts, 'prompt')} with fewer than "
+            f"{FEWEST_COMPLETIONS} completions (first: {samples.prompt_ids[short[0]]!r}), too few to standardise by; "
+            f"leave them out with klimit.read_samples(...).at_least({FEWEST_COMPLETIONS})"
         )
     return samples
 
@@ -77,7 +77,7 @@ def check_names(proxies: Sequence[str], gold: str | None) -> list[str]:
 
 
 def standardise(samples: Samples, names: Sequence[str]) -> Array:
-    """Rewards less their prompt's mean over its standard deviation (ddof=1; 0 where constant), ``(K, n_completions)``."""
+    """Rewards less their prompt's mean, over its deviation (ddof=1; 0 where constant), ``(K, n_completions)``."""
     offsets = samples.offsets
     return np.stack(
         [
@@ -94,8 +94,9 @@ def _check_column(samples: Samples, name: str, *, is_gold: bool) -> None:
     if len(missing):
         place = int(np.searchsorted(samples.offsets, missing[0], side="right")) - 1
         raise InputError(
-            f"{samples.source}: {role} {name!r} is missing or infinite for {counted(len(missing), 'completion')} (first: prompt "
-            f"{samples.prompt_ids[place]!r}); choose completions with samples.rows(numpy.isfinite(samples.reward({name!r})))"
+            f"{samples.source}: {role} {name!r} is missing or infinite for {counted(len(missing), 'completion')} "
+            f"(first: prompt {samples.prompt_ids[place]!r}); choose completions with "
+            f"samples.rows(numpy.isfinite(samples.rewards[{name!r}]))"
         )
     starts = samples.offsets[:-1]
     if (np.maximum.reduceat(values, starts) == np.minimum.reduceat(values, starts)).all():

@@ -1,7 +1,7 @@
 """Within-prompt covariance matrices, prompt by prompt, and what is derived from their mean with its error.
 
-Every prompt with its completions is one unit. A quantity is a smooth function of the mean matrix; its influences are the
-function's gradient times each prompt's departure from that mean (the delta method).
+Every prompt with its completions is one unit. A quantity is a smooth function of the mean matrix; its
+influences are the function's gradient times each prompt's departure from that mean (the delta method).
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class PromptMoments:
         """A smooth function of the mean matrix.
 
         Args:
-            function: stacked matrices ``(b, m, m)``, complex with a tiny imaginary part, to ``(b, q)``: built of analytic
-                operations alone (no absolute value, no comparison of complex numbers).
+            function: stacked matrices ``(b, m, m)``, complex with a tiny imaginary part, to ``(b, q)``: built
+                of analytic operations alone (no absolute value, no comparison of complex numbers).
         """
         centre = self.mean
         m = len(centre)
@@ -77,9 +77,10 @@ class Derived:
 def prompt_moments(values: Array, offsets: NDArray[np.int64], *, standardised: int = 0) -> PromptMoments:
     """Unbiased covariance matrices within prompts.
 
-    The first ``standardised`` variables are divided by their standard deviation within the prompt (0 where constant).
-    That of so few completions is itself an estimate: what it costs of order 1/n is removed by leaving out completions in
-    turn (Quenouille's jackknife), so the matrices are those of variables standardised by the policy's own deviations.
+    The first ``standardised`` variables are divided by their standard deviation within the prompt (0 where
+    constant). That of so few completions is itself an estimate: what it costs of order 1/n is removed by
+    leaving out completions in turn (Quenouille's jackknife), so the matrices are those of variables
+    standardised by the policy's own deviations.
 
     Args:
         values: ``(m, n_completions)`` float64, grouped by prompt.

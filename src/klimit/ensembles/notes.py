@@ -60,7 +60,8 @@ def _against(covariance: Array, names: tuple[str, ...]) -> list[str]:
         return []
     verb = "runs" if len(against) == 1 else "run"
     return [
-        f"{', '.join(against)} {verb} against the other proxies within prompts; if lower is better there, change the sign"
+        f"{', '.join(against)} {verb} against the other proxies within prompts; if lower is better there, change the "
+        "sign"
     ]
 
 
@@ -69,13 +70,14 @@ def _of_collocation(found: Collocation) -> list[str]:
     beyond = [name for name, one in zip(found.proxies, found.reliability, strict=True) if one.estimate > 1]
     if beyond:
         lines.append(
-            f"collocation: reliability above 1 ({', '.join(beyond)}): some proxies share an error that others do not have, or "
-            "the samples are too few"
+            f"collocation: reliability above 1 ({', '.join(beyond)}): some proxies share an error that others do not "
+            "have, or the samples are too few"
         )
     if found.test is not None and found.test.p_value < _REJECTED:
         lines.append(
-            f"collocation: one truth with independent errors does not explain the proxies' correlations (p = "
-            f"{found.test.p_value:.2g}): some share an error that others do not have; its reliabilities are not to be trusted"
+            "collocation: one truth with independent errors does not explain the proxies' correlations "
+            f"(p = {found.test.p_value:.2g}): some share an error that others do not have; its reliabilities are not "
+            "to be trusted"
         )
     clear = sum(0.0 not in one for one in found.correlation)
     if clear < 3:

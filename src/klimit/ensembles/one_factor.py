@@ -1,7 +1,8 @@
 """One common factor behind several proxies: ``R_ij = l_i l_j`` off the diagonal of their correlation matrix.
 
-Three proxies determine it (``l_i^2 = R_ij R_ik / R_jk``: triple collocation in the covariance notation). More than three
-determine it more than once: it is fitted by least squares to all correlations together, and what it cannot fit tests it.
+Three proxies determine it (``l_i^2 = R_ij R_ik / R_jk``: triple collocation in the covariance notation). More
+than three determine it more than once: it is fitted by least squares to all correlations together, and what it
+cannot fit tests it.
 """
 
 from __future__ import annotations
@@ -22,14 +23,15 @@ _SINGULAR = 1e-10
 class OverIdentification:
     """Whether one factor explains all correlations of more than three proxies.
 
-    The squared distance of the correlations from the fitted ``l_i l_j``, against its law when they are those of one factor: a
-    weighted sum of chi-squares, by its mean and variance (Satterthwaite).
+    The squared distance of the correlations from the fitted ``l_i l_j``, against its law when they are those of
+    one factor: a weighted sum of chi-squares, by its mean and variance (Satterthwaite).
 
     Attributes:
         statistic: the distance, scaled to a chi-square.
         freedom: its degrees of freedom.
-        p_value: probability of so large a distance if one factor were all. Small: some proxies share an error that others
-            do not have, or the relation is not linear. It cannot see an error that **all** proxies share: that is a factor.
+        p_value: probability of so large a distance if one factor were all. Small: some proxies share an error
+            that others do not have, or the relation is not linear. It cannot see an error that **all** proxies
+            share: that is a factor.
     """
 
     statistic: float
@@ -41,7 +43,8 @@ def triples(covariance: Array) -> tuple[list[tuple[int, int, int]], Array]:
     """Reliabilities ``C_ij C_ik / (C_jk C_ii)`` by every triple.
 
     Returns:
-        The triples, and ``(T, 3)``: of each its members' reliabilities, nan where the three covariances have a negative
+        The triples, and ``(T, 3)``: of each its members' reliabilities, nan where the three covariances have a
+        negative
         product: no common factor.
     """
     places = list(combinations(range(len(covariance)), 3))
@@ -68,8 +71,8 @@ def fit(correlation: Array) -> Array | None:
     """Loadings ``(K,)`` that fit the correlations off the diagonal best; the majority's are positive.
 
     Returns:
-        None where no factor is determined: the product of three correlations is not positive, or fewer than three proxies
-        have anything in common.
+        None where no factor is determined: the product of three correlations is not positive, or fewer than
+        three proxies have anything in common.
     """
     from scipy.optimize import least_squares
 

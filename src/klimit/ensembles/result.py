@@ -39,8 +39,8 @@ class Ensemble:
         level: nominal cover of the intervals, which are about the population of prompts.
         standardised: members' rewards, standardised within prompts, ``(K, n_completions)``.
         constant_prompts: prompts within which each member is constant, and so 0, ``(K,)``.
-        correlation: of the ensemble's reward with gold within prompts; None without gold. At small KL (for Gaussian rewards at
-            any) it is the share of gold's limit that tilting by the ensemble gets.
+        correlation: of the ensemble's reward with gold within prompts; None without gold. At small KL (for
+            Gaussian rewards at any) it is the share of gold's limit that tilting by the ensemble gets.
         errors: what members get wrong about gold; None without gold.
         weights: best weights; None without gold, with too few prompts, or with linearly dependent members.
         collocation: reliabilities without gold; None where ``warnings`` says why.
@@ -100,10 +100,11 @@ class Ensemble:
 
         Args:
             members: a reward function for each proxy, by the proxy's name.
-            scales: ``"per-prompt"``: by the base samples' mean and deviation of that prompt, as here; ``"global"``: by one mean
-                and one within-prompt deviation a member, for prompts without base samples. Another reward than here.
-            prompt_column: a column of the training data that identifies prompts as these samples' prompt ids do; by default
-                the prompt's own text does.
+            scales: ``"per-prompt"``: by the base samples' mean and deviation of that prompt, as here;
+                ``"global"``: by one mean and one within-prompt deviation a member, for prompts without base
+                samples. Another reward than here.
+            prompt_column: a column of the training data that identifies prompts as these samples' prompt ids
+                do; by default the prompt's own text does.
             aggregate: by default the ensemble's own.
 
         Raises:
@@ -142,8 +143,8 @@ class Ensemble:
         keys = self.samples.prompt_ids if prompt_column is not None or texts is None else texts
         if prompt_column is None and texts is None:
             raise InputError(
-                f"{self.samples.source}: prompts are known by id only; name the column of the training data that holds these "
-                "ids with prompt_column=, or take scales='global'"
+                f"{self.samples.source}: prompts are known by id only; name the column of the training data that holds "
+                "these ids with prompt_column=, or take scales='global'"
             )
         places = {prompt_key(key): i for i, key in enumerate(keys)}
         if len(places) < len(keys):

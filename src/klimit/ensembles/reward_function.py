@@ -52,8 +52,8 @@ class Scales:
         place = self.places.get(prompt_key(key))
         if place is None:
             raise InputError(
-                f"prompt {show(key)} is not among the {len(self.places):,} prompts of the base samples: there is nothing to "
-                "standardise by; score base samples of it, or take scales='global'"
+                f"prompt {show(key)} is not among the {len(self.places):,} prompts of the base samples, so there is "
+                "nothing to standardise by; score base samples of it, or take scales='global'"
             )
         return place
 
@@ -62,8 +62,8 @@ class Scales:
 class EnsembleReward:
     """``f(prompts, completions, **columns) -> list[float]``: what trainers such as TRL's take for a reward.
 
-    Every member is called with the same arguments, by keyword; their rewards are standardised by stored means and deviations,
-    then aggregated.
+    Every member is called with the same arguments, by keyword; their rewards are standardised by stored means
+    and deviations, then aggregated.
 
     Attributes:
         members: reward functions by name.
@@ -94,7 +94,8 @@ class EnsembleReward:
         if self.prompt_column is not None:
             if self.prompt_column not in columns:
                 raise InputError(
-                    f"reward {self.name!r}: no column {self.prompt_column!r} came with the completions; keep it in the dataset"
+                    f"reward {self.name!r}: no column {self.prompt_column!r} came with the completions; keep it in the "
+                    "dataset"
                 )
             keys = columns[self.prompt_column]
         if len(keys) != n:
