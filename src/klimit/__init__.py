@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from klimit.audit.audit import audit as audit
     from klimit.audit.result import Audit as Audit
     from klimit.audit.result import Audits as Audits
+    from klimit.ensembles.ensemble import ensemble as ensemble
+    from klimit.ensembles.result import Ensemble as Ensemble
     from klimit.errors import InputError as InputError
     from klimit.errors import KlimitWarning as KlimitWarning
+    from klimit.hacking.hacking import hacking as hacking
+    from klimit.hacking.result import Hacking as Hacking
     from klimit.limit.frontier import frontier as frontier
     from klimit.limit.result import Frontier as Frontier
     from klimit.policies import best_of_n as best_of_n
@@ -31,7 +35,9 @@ if TYPE_CHECKING:
 _HOMES = {
     "Audit": "klimit.audit.result",
     "Audits": "klimit.audit.result",
+    "Ensemble": "klimit.ensembles.result",
     "Frontier": "klimit.limit.result",
+    "Hacking": "klimit.hacking.result",
     "InputError": "klimit.errors",
     "KlimitWarning": "klimit.errors",
     "Samples": "klimit.samples",
@@ -39,7 +45,9 @@ _HOMES = {
     "audit": "klimit.audit.audit",
     "best_of_n": "klimit.policies",
     "best_of_poisson": "klimit.policies",
+    "ensemble": "klimit.ensembles.ensemble",
     "frontier": "klimit.limit.frontier",
+    "hacking": "klimit.hacking.hacking",
     "read_samples": "klimit.samples",
     "rejection_sampling": "klimit.policies",
     "soft_best_of_n": "klimit.policies",
@@ -49,7 +57,9 @@ _MODULES = ("selectors", "testsystems")
 __all__ = [
     "Audit",
     "Audits",
+    "Ensemble",
     "Frontier",
+    "Hacking",
     "InputError",
     "KlimitWarning",
     "Samples",
@@ -57,7 +67,9 @@ __all__ = [
     "audit",
     "best_of_n",
     "best_of_poisson",
+    "ensemble",
     "frontier",
+    "hacking",
     "read_samples",
     "rejection_sampling",
     "selectors",
