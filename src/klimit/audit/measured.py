@@ -7,7 +7,7 @@ sums, differences and ratios of estimates of the same prompts combine their infl
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,6 +78,17 @@ class Measured:
             return Value(self.value, -np.inf, np.inf)
         found = mean_interval((self.value + self.influence)[:, None], level=level)
         return Value(self.value, float(found.low[0]) - self.below, float(found.high[0]) + self.above)
+
+
+def intervals(measured: Sequence[Measured], level: float) -> list[Value]:
+    """:meth:`Measured.interval` of several at once."""
+    if not measured or len(measured[0].influence) < 2:
+        return [one.interval(level) for one in measured]
+    found = mean_interval(np.stack([one.value + one.influence for one in measured], axis=1), level=level)
+    return [
+        Value(one.value, float(low) - one.below, float(high) + one.above)
+        for one, low, high in zip(measured, found.low, found.high, strict=True)
+    ]
 
 
 def ratio(top: Measured, bottom: Measured, level: float) -> Value:

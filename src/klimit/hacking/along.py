@@ -101,14 +101,10 @@ class Tilt:
         weights = self.grid.basis(np.asarray(u), derivative=derivative)
         blocks = self.statistics[:, which][:, chosen] @ weights.T
         found, sign = signed_estimate(self.inference, blocks)
-        share = len(chosen) / chosen.sum()
-        out = []
-        for k in range(blocks.shape[-1]):
-            influence = np.zeros(len(chosen))
-            influence[chosen] = share * sign[k] * found.influence[:, k]
-            bias = float(found.bias[k])
-            out.append(Measured(float(sign[k] * found.value[k]), influence, bias, bias))
-        return out
+        influence = np.zeros((blocks.shape[-1], len(chosen)))
+        influence[:, chosen] = (found.influence * sign).T * (len(chosen) / chosen.sum())
+        value, bias = (sign * found.value).tolist(), found.bias.tolist()
+        return [Measured(value[k], influence[k], bias[k], bias[k]) for k in range(len(value))]
 
 
 def signed_estimate(inference: Inference, blocks: Array) -> tuple[Estimates, Array]:

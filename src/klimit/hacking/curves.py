@@ -10,7 +10,7 @@ from klimit.audit.measured import Array, Measured
 from klimit.hacking.along import Scored, Tilt
 
 _BIAS_SHARE = 0.05  # of the square-root law of gold: what its bias may still be at the horizon
-_DENSE = 4  # points between two of the grid where crossings and peaks are sought
+_DENSE = 2  # points between two of the grid where crossings and peaks are sought
 _NAMES = ("proxy_gain", "gold_gain", "covariance")
 
 
@@ -83,13 +83,10 @@ def at_budgets(tilt: Tilt, curves: Curves, budgets: Array, level: float) -> dict
     for j, i in enumerate(inside):
         t = float(np.exp(u[j]))
         kl, spread = at["kl"][j], at["spread"][j].value
-        # At a fixed KL the tilt moves with the samples: by 1 / (t Var) a nat.
-        off = Measured(budgets[i] - kl.value, -kl.influence, kl.above, kl.below)
-        moves = {
-            "proxy_gain": 1 / t,
-            "gold_gain": at["covariance"][j].value / (t * spread),
-            "covariance": 0.0,
-        }
+        # At a fixed KL the tilt moves with the samples: log t by 1 / (t**2 Var) a nat.
+        off = Measured(budgets[i] - kl.value, -kl.influence, kl.above, kl.below).times(1 / (t**2 * spread))
+        slopes = (t * spread, t * at["covariance"][j].value, bend[j].value)
+        moves = dict(zip(_NAMES, slopes, strict=True))
         units = {"proxy_gain": tilt.scale, "gold_gain": 1.0, "covariance": tilt.scale}
         for name, source in zip(_NAMES, ("proxy", "gold", "covariance"), strict=True):
             value = (at[source][j] + off.times(moves[name])).times(units[name]).interval(level)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from klimit.audit.measured import Array, Measured
+from klimit.audit.measured import Array, Measured, intervals
 from klimit.hacking.curves import Curves
 from klimit.hacking.result import Best
 from klimit.values import Value
@@ -35,7 +35,7 @@ class Fall:
 
 def first_fall(u: Array, curve: Sequence[Measured], level: float) -> Fall:
     """The first fall of a curve below zero at points ``u``, ``(K,)``."""
-    bands = [one.interval(level) for one in curve]
+    bands = intervals(curve, level)
     edges = ([one.estimate for one in bands], [one.low for one in bands], [one.high for one in bands])
     return Fall(*(_first_below(u, np.array(edge)) for edge in edges))
 
@@ -53,13 +53,10 @@ def _first_below(u: Array, curve: Array) -> float:
 
 def below_its_past(curve: Sequence[Measured], level: float) -> int | None:
     """The first point at which a curve lies, for certain, below its highest estimate so far; None where none does."""
-    top = 0
-    for k in range(1, len(curve)):
-        if curve[k].value > curve[top].value:
-            top = k
-        elif (curve[k] - curve[top]).interval(level).high < 0:
-            return k
-    return None
+    values = np.array([one.value for one in curve])
+    tops = [int(np.argmax(values[: k + 1])) for k in range(len(curve))]
+    less = intervals([one - curve[top] for one, top in zip(curve, tops, strict=True)], level)
+    return next((k for k, one in enumerate(less) if tops[k] != k and one.high < 0), None)
 
 
 def turn(curves: Curves, level: float) -> Fall:
@@ -73,7 +70,7 @@ def turn(curves: Curves, level: float) -> Fall:
 
 def kl_of(fall: Fall, curves: Curves, level: float) -> Value:
     """The KL at a fall; an estimate of nan and an infinite end where there is none within the horizon."""
-    bands = [one.interval(level) for one in curves.kl]
+    bands = intervals(curves.kl, level)
 
     def at(u: float, numbers: list[float], beyond: float) -> float:
         if not np.isfinite(u):
@@ -98,7 +95,8 @@ def beta_of(fall: Fall, scale: float) -> Value:
 
 def not_worse(found: Sequence[Measured], best: int, level: float) -> list[int]:
     """The settings that cannot be told to be worse than the best."""
-    return [i for i, one in enumerate(found) if i == best or (one - found[best]).interval(level).high >= 0]
+    less = intervals([one - found[best] for one in found], level)
+    return [i for i, one in enumerate(less) if i == best or one.high >= 0]
 
 
 def best_along(curves: Curves, scale: float, level: float) -> Best:

@@ -26,7 +26,7 @@ DEPTH = 4
 QUANTITIES = ("kl", "proxy", "spread", "gold", "covariance")
 _SUMS = 9
 _TINY = 1e-300
-_MOST_WORK, _MOST_DEALS = 300_000, 8
+_MOST_WORK, _MOST_DEALS = 300_000, 4
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
