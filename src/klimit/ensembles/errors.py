@@ -12,8 +12,9 @@ scale is ``e_k = u_k / a``, with one ``a``, the mean of the slopes. Why so:
   which the worst member weighs most. With one slope, the error of the ensemble's mean is exactly the mean of
   the ``e_k``.
 
-So the error variance of the mean of K members like these is ``floor + rest / K``: ``floor`` the mean covariance
-of two members' errors, ``floor + rest`` the mean variance of one's.
+So the error variance of the mean of K members like these is ``floor + rest / K``: ``floor`` the mean covariance of two
+members' errors, ``floor + rest`` the mean variance of one's. Where gold's spread differs from prompt to prompt,
+standardising is itself an error that all members share: ``ErrorStructure.standardising`` says what it costs by itself.
 """
 
 from __future__ import annotations

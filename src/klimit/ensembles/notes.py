@@ -13,6 +13,7 @@ from klimit.samples.container import Samples
 _SAME = 1e-9
 _REJECTED = 0.05
 _FEW_PROMPTS = 20
+_FEW_COMPLETIONS = 16
 
 
 def warnings_of(
@@ -31,9 +32,14 @@ def warnings_of(
         lines += _of_collocation(collocation)
     if errors is not None:
         lines += _of_errors(errors, names)
+        if data.counts.min() < _FEW_COMPLETIONS:
+            lines.append(
+                f"some prompts have only {data.counts.min()} completions: standardising by fewer than "
+                f"{_FEW_COMPLETIONS} leaves a bias in the errors that their intervals do not hold"
+            )
         if weights is None:
             lines.append(
-                "no best weights: the proxies depend linearly on each other, or there are fewer than four prompts"
+                "no best weights: the proxies depend linearly on each other, or there are fewer than ten prompts"
             )
     if data.n_prompts < _FEW_PROMPTS:
         lines.append(f"{data.n_prompts} prompts are few for intervals about a population of them")
