@@ -23,7 +23,7 @@ from klimit.samples.sorting import SortedGroup, for_sorted_groups
 DEPTH = 4  # block sizes n, n/2, n/4, n/8
 EIGHTHS = 8
 MIN_COMPLETIONS = 32  # of a prompt: an eighth of fewer has no spread or rank to speak of
-_MOST_WORK, _MOST_DEALS = 4_000_000, 16
+_MOST_WORK, _MOST_DEALS = 12_000_000, 8
 _BLOCK_WORK = 400  # a block costs as much as that many completions
 
 
@@ -104,36 +104,59 @@ def corrected_best_gains(
     sizes: NDArray[np.int64],
     *,
     seed: int,
-) -> Array:
-    """Gain of best-of-N in the transformed reward, without the ``1/n`` bias of an estimated transform; ``(P, J)``.
+) -> tuple[Array, Array]:
+    """Gain of best-of-N in the transformed reward, without the bias of an estimated transform.
 
-    Twice the gain in the samples as a whole, less that in their halves, each transformed by its own. Halves show N
-    up to their size; beyond, the correction of the largest such N is carried on, as a share of the gain. Below
-    :data:`MIN_COMPLETIONS` only ranks are corrected, whose bias is known to fall like ``1/n`` (it is a share
-    ``1/n`` without ties); the halves of others may be constant.
+    ``G_m`` is the gain in blocks of ``m`` samples, each transformed by its own. ``C_n = 2 G_n - G_{n/2}`` is without
+    the ``1/n`` of its bias, ``C_n + (C_n - C_{n/2})/3`` without the ``1/n**2``. Blocks show N up to their size; beyond,
+    the correction of the largest such N is carried on, as a share of the gain. Ranks need the first step only (without
+    ties their bias is a share ``1/n``). Below :data:`MIN_COMPLETIONS` nothing else is corrected: blocks of fewer
+    may be constant.
 
     Args:
         values: raw rewards, ascending within prompts, ``(n_completions,)``.
         offsets: ``(n_prompts + 1,)``.
         transform: which one.
         sizes: each N, from 1 to the smallest prompt's number of completions, ``(J,)``.
-        seed: of the halves.
+        seed: of the blocks.
+
+    Returns:
+        The gains, one a prompt, ``(P, J)``; and an allowance for the bias that is left in their mean, ``(J,)``.
     """
     sizes = np.asarray(sizes, dtype=np.int64)
-    whole = best_gains(transform_column(transform, values, offsets), offsets, sizes)
+    column = transform_column(transform, values, offsets)
+    whole = best_gains(column, offsets, sizes)
     fewest = int(np.diff(offsets).min())
-    largest = fewest // 2
-    if largest < 2 or not len(sizes) or (fewest < MIN_COMPLETIONS and transform != RANK):
-        return whole
-    shown = np.append(np.minimum(sizes, largest), largest)
-    gains = best_gains(transform_column(transform, values, offsets), offsets, shown)
-    halves = np.zeros_like(gains)
-    deals = deals_for_blocks(offsets)
-    for number in range(deals):
-        for blocks in dealt(values, offsets, transform, seed=seed, number=number, parts=(2,)):
-            each = best_gains(blocks.values, blocks.offsets, shown)
-            halves += each.reshape(-1, 2, len(shown)).mean(axis=1) / deals
-    corrected = 2 * gains - halves
-    before, after = gains[:, -1].mean(), corrected[:, -1].mean()
-    share = after / before if before > 0 else 1.0
-    return np.where(sizes <= largest, corrected[:, :-1], whole * share)
+    if not len(sizes) or fewest < (4 if transform == RANK else MIN_COMPLETIONS):
+        return whole, np.zeros(len(sizes))
+    half, quarter = fewest // 2, fewest // 4
+    asked = np.concatenate([sizes, [half, quarter]])
+
+    def mean_gains(parts: int) -> Array:
+        """``G_{n/parts}`` of each prompt, at N that such blocks show."""
+        upto, deals = np.minimum(asked, fewest // parts), deals_for_blocks(offsets)
+        total = np.zeros((len(offsets) - 1, len(asked)))
+        for number in range(deals):
+            (blocks,) = dealt(values, offsets, transform, seed=seed, number=number, parts=(parts,))
+            each = best_gains(blocks.values, blocks.offsets, upto)
+            total += each.reshape(-1, parts, len(asked)).mean(axis=1) / deals
+        return total
+
+    plain = np.concatenate([whole, best_gains(column, offsets, asked[-2:])], axis=1)
+    halves = mean_gains(2)
+    once = 2 * plain - halves
+    gain = np.where(sizes <= half, once[:, :-2], whole * _ratio(once[:, -2], plain[:, -2]))
+    if transform == RANK:
+        return gain, np.zeros(len(sizes))
+    last = once - (2 * halves - mean_gains(4))
+    twice = once + last / 3
+    gain = np.where(sizes <= quarter, twice[:, :-2], gain * _ratio(twice[:, -1], once[:, -1]))
+    left = np.maximum(0.5 * np.abs(last.mean(axis=0)), 0.1 * np.abs((once - plain).mean(axis=0)))
+    carried = 2 * np.abs(gain.mean(axis=0)) * left[-1] / max(abs(float(twice[:, -1].mean())), 1e-300)
+    return gain, np.where(sizes == 1, 0.0, np.where(sizes <= quarter, left[:-2], carried))
+
+
+def _ratio(after: Array, before: Array) -> float:
+    """Of two means; one where there is nothing."""
+    mean = float(before.mean())
+    return float(after.mean()) / mean if mean != 0 else 1.0

@@ -29,6 +29,7 @@ TARGETS: tuple[str, ...] = get_args(Target)
 # Aitken's ratio d1/d2 is pulled towards what a 1/m**2 bias has, by as much as d2 is noise, and kept from 1.
 _RATIO_LOW, _RATIO_HIGH = 0.25, 0.8
 _BIAS_SHARE = 0.3
+_BIAS_SHARE_ESTIMATED, _CORRECTION_SHARE_ESTIMATED = 0.5, 0.1  # chosen by benchmarks/transform_cover.py
 _DEGENERATE = 0.3  # of the variance within prompts: less between them is a coincidence
 _ENOUGH = 256
 _SKEW_CAP, _SKEW_SHIFT_CAP = 3.0, 1.2
@@ -81,8 +82,18 @@ def extrapolate(d1: Array, d2: Array, noise: Array) -> Array:
     return np.asarray(d1 * q / (1 - q))
 
 
-def remaining_bias(d1: Array, d2: Array) -> Array:
-    """What the interval allows for bias beyond both extrapolations."""
+def remaining_bias(d1: Array, d2: Array, correction: Array | None = None) -> Array:
+    """What the interval allows for bias beyond both extrapolations.
+
+    Args:
+        d1: the last difference of corrected estimates.
+        d2: the one before.
+        correction: what was corrected, where the transform of the rewards was estimated from the blocks too: the biases
+            of the logarithm and of the transform may then cancel in a difference, and settle later.
+    """
+    if correction is not None:
+        seen = _BIAS_SHARE_ESTIMATED * np.maximum(np.abs(d1), np.abs(d2))
+        return np.maximum(seen, _CORRECTION_SHARE_ESTIMATED * np.abs(correction))
     return _BIAS_SHARE * np.maximum(np.abs(d1), np.abs(d2) / 2)
 
 
@@ -135,7 +146,8 @@ class Inference:
         start = finest.mean(axis=0) + np.minimum(levels.shift, 0.5 * fast_error)
         richardson = start + b1 / 3
         extrapolated = start + extrapolate(b1, b2, noise_of_difference(d1, d2))
-        bias = remaining_bias(b1, b2)
+        correction = finest.mean(axis=0) - levels.plug_in.mean(axis=0) if levels.estimated else None
+        bias = remaining_bias(b1, b2, correction)
         quantile = self.quantile(len(finest))
         skewed = quantile + self._skew_shift(fast)
         low = np.minimum(richardson, extrapolated) - quantile * fast_error - bias

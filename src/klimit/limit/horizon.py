@@ -21,7 +21,7 @@ _CORRECTION_SHARE = 0.045
 _DISAGREEMENT_SHARE = 0.03
 _LOG_N_MARGIN = 1.0
 _FEW_PROMPTS, _SHARE_FEW_PROMPTS = 50, 0.1
-_NEGLIGIBLE_SHARE = 0.015  # a correction so small need not be seen to shrink, where the bias may cross 0
+_NEGLIGIBLE_SHARE = 0.02  # a correction so small need not be seen to shrink, where the bias may cross 0
 
 
 def conditions(means: MeanLevels, kl: Array, counts: Array) -> dict[str, Array]:
@@ -37,12 +37,12 @@ def conditions(means: MeanLevels, kl: Array, counts: Array) -> dict[str, Array]:
     d1, d2 = finest - half, half - quarter
     added = extrapolate(d1, d2, means.noise)
     gain = finest + added
-    disagreement = np.abs(added - d1 / 3) + remaining_bias(d1, d2)
+    disagreement = np.abs(added - d1 / 3) + remaining_bias(d1, d2, correction if means.estimated else None)
     margin = min(_SHRINK_NOISE / np.sqrt(len(counts)), _SHRINK_NOISE_MOST)
-    if means.signed:
+    if means.estimated:
         correction, coarser = np.abs(correction), np.abs(coarser)
     shrinks = correction <= (_SHRINK - margin) * coarser
-    if means.signed:
+    if means.estimated:
         shrinks |= correction <= _NEGLIGIBLE_SHARE * gain
     return {
         "shrink": shrinks,

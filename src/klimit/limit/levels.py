@@ -23,12 +23,15 @@ class PromptLevels:
         plug_in: the uncorrected estimate from all samples, ``(P, K)``.
         shift: to be added to the mean for the bias that taking a minimum causes, ``(K,)``.
         within: given a choice of prompts, the sampling variance of each one's estimate, ``(chosen, K)``.
+        estimated: whether the rewards' transform was estimated from the blocks too: the bias may then have either
+            sign, while that of a log-mean-exp is never positive, and falls less evenly.
     """
 
     corrected: Array
     plug_in: Array
     shift: Array
     within: Callable[[slice], Array]
+    estimated: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,14 +43,14 @@ class MeanLevels:
         plug_in: from all samples and from halves of them, ``(2, K)``.
         noise: sampling variance of ``corrected[0] - corrected[1]`` (less its share of the coarser one), ``(K,)``.
         share: one over the effective sample size of the tilted samples, ``(K,)``.
-        signed: whether the bias may have either sign, and so vanish; that of a log-mean-exp is never positive.
+        estimated: as in :class:`PromptLevels`.
     """
 
     corrected: Array
     plug_in: Array
     noise: Array
     share: Array
-    signed: bool = False
+    estimated: bool = False
 
 
 class Budget(Protocol):

@@ -41,9 +41,18 @@ class RecomputedBudget(AverageBudget):
 
     spread: Array = field(kw_only=True)
 
+    def levels(self, kl: Array) -> PromptLevels:
+        """Each prompt's part in the limit at the shared minimiser."""
+        return replace(super().levels(kl), estimated=True)
+
     def means(self, kl: Array) -> MeanLevels:
-        """Averages over prompts; the bias may have either sign."""
-        return replace(super().means(kl), signed=True)
+        """Averages over prompts."""
+        return replace(super().means(kl), estimated=True)
+
+    def tilt_levels(self, t: Array) -> tuple[PromptLevels, PromptLevels, PromptLevels]:
+        """At given tilts, each prompt's gain and both KLs."""
+        gain, forward, reverse = (replace(x, estimated=True) for x in super().tilt_levels(t))
+        return gain, forward, reverse
 
     def _within(self, u: Array, prompts: slice) -> Array:
         place = np.interp(u, self.grid.u, np.arange(len(self.grid.u)))
@@ -98,11 +107,12 @@ class RecomputedPerPromptBudget(PerPromptBudget):
             plug_in=values[0],
             shift=np.zeros(len(kl)),
             within=lambda prompts: np.maximum(spread[prompts], 0.0),
+            estimated=True,
         )
 
     def means(self, kl: Array) -> MeanLevels:
-        """Averages over prompts; the bias may have either sign."""
-        return replace(super().means(kl), signed=True)
+        """Averages over prompts."""
+        return replace(super().means(kl), estimated=True)
 
     def _run(self, kl: Array) -> tuple[Array, Array, Array, Array]:
         rewards, t = self.rewards, grid(T_LOW, _OCTAVES)

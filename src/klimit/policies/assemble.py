@@ -51,6 +51,8 @@ def assemble(
     """
     given = target == "these-prompts"
     gain = mean_interval(values.gain, level=level, within=values.gain_variance if given else None)
+    if values.gain_bias is not None:
+        gain = Interval(gain.mean, gain.low - values.gain_bias, gain.high + values.gain_bias)
     if values.tied:
         kl = kl_interval(
             values.kl,
@@ -71,6 +73,7 @@ def assemble(
             gain_interval=gain,
             kl_interval=kl,
             kl_bias=kl_bias,
+            gain_bias=values.gain_bias,
             limit=limit,
             level=level,
             given_prompts=given,

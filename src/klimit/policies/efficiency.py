@@ -60,6 +60,7 @@ def efficiency(
     limit: AverageLimit,
     level: float,
     given_prompts: bool,
+    gain_bias: Floats | None = None,
 ) -> Interval:
     """Gain over the limit at the same average KL, each of shape ``(k,)``.
 
@@ -78,6 +79,8 @@ def efficiency(
         limit: the limit for the same prompts, in the same order.
         level: nominal cover.
         given_prompts: whether the intervals are about these prompts.
+        gain_bias: allowance for the bias in the mean gain, shape ``(k,)``, where there is any; about these prompts
+            the interval of the gain has it already.
     """
     mean_gain, mean_kl = gain_interval.mean, kl_interval.mean
     out = Interval(*(np.full(mean_gain.shape, np.nan) for _ in range(3)))
@@ -93,6 +96,8 @@ def efficiency(
     if given_prompts:
         half = _independent_half(ratio.mean, value, lines.slope, spent, gain_interval, kl_interval, limit)
     else:
+        if gain_bias is not None:
+            allowance = allowance + gain_bias[spent] / value
         half = _joint_half(ratio.mean, value, lines, gain[:, spent], kl[:, spent], level)
     ratio.low[:], ratio.high[:] = ratio.mean - half - allowance, ratio.mean + half + allowance
     for j in np.flatnonzero(np.isnan(lines.value)):

@@ -33,6 +33,7 @@ class PromptValues:
         gain_variance: variance of ``gain`` given the prompt, where asked for.
         kl_variance: the same of ``kl``.
         win_variance: the same of ``win_rate``.
+        gain_bias: allowance for the bias left in the mean gain, ``(k,)``; None where it is unbiased.
     """
 
     base: Floats
@@ -44,6 +45,7 @@ class PromptValues:
     gain_variance: Floats | None = None
     kl_variance: Floats | None = None
     win_variance: Floats | None = None
+    gain_bias: Floats | None = None
 
 
 def best_of_n_values(
