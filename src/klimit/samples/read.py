@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from klimit.errors import InputError
-from klimit.samples.columns import choose_reward, find_column
+from klimit.samples.again import negated, subset
+from klimit.samples.columns import as_list, find_column
 from klimit.samples.container import Samples
 from klimit.samples.extras import metadata_columns, text_column
 from klimit.samples.grouping import SPREAD, Groups, group_rows, repeated
@@ -88,6 +88,7 @@ def read_samples(
     Raises:
         InputError: the samples cannot be used as they are; one line says what is wrong, where, what to do.
     """
+    partial = [] if labels is None else as_list(labels)
     named = {"prompt": prompt, "sample": sample, "completion": completion, "by": by}
     scores = {
         "logprob": logprob,
@@ -97,12 +98,12 @@ def read_samples(
         "truncated": truncated,
     }
     if isinstance(source, Samples):
-        samples = _subset(source, rewards, {**named, **scores, "where": where, "by": None}, _names(labels))
+        samples = subset(source, rewards, {**named, **scores, "where": where, "by": None}, partial)
     else:
         table = open_source(source, prompt=prompt, sample=sample)
         if table is None:
             options = {**named, **scores, "where": where, "labels": labels}
-            samples = _subset(Samples.from_array(source), rewards, options)
+            samples = subset(Samples.from_array(source), rewards, options)
         else:
             table.where = where
             check_where(table)
@@ -117,10 +118,10 @@ def read_samples(
                 scores=scores,
                 audit=audit,
             )
-            partial = [find_column(list(table.types), name, source=table.label) for name in _names(labels)]
-            samples = _read(table, roles, partial)
+            found = [find_column(list(table.types), name, source=table.label) for name in partial]
+            samples = _read(table, roles, found)
     if lower_is_better:
-        samples = _negated(samples)
+        samples = negated(samples)
     if notify is not None:
         for note in samples.notes:
             notify(note)
@@ -216,48 +217,3 @@ def _prompt_texts(keys: Keys, groups: Groups, roles: Roles) -> NDArray[Any] | No
     array = np.empty(len(groups.keys), dtype=object)
     array[:] = [known[int(code)] for code in groups.keys]
     return array
-
-
-def _subset(
-    samples: Samples, rewards: Names | None, options: Mapping[str, Any], labels: Sequence[str] = ()
-) -> Samples:
-    unused = [name for name, value in options.items() if value is not None]
-    if unused:
-        raise InputError(
-            f"{samples.source}: {unused[0]}= needs a table with columns; these samples are read already"
-        )
-    if labels:
-        samples = _with_labels(samples, labels)
-    if rewards is None:
-        return samples
-    names = [rewards] if isinstance(rewards, str) else list(rewards)
-    chosen = [
-        choose_reward(tuple(samples.rewards), name, source=samples.source, held=samples.held)
-        for name in names
-    ]
-    scores = {name: why for name, why in samples.held.items() if why.part != "reward"}
-    return replace(samples, rewards={name: samples.rewards[name] for name in chosen}, held=scores)
-
-
-def _names(names: Names | None) -> list[str]:
-    return [] if names is None else [names] if isinstance(names, str) else list(names)
-
-
-def _with_labels(samples: Samples, names: Sequence[str]) -> Samples:
-    """The samples with these rewards as labels: they may be nan for some completions."""
-    known = {**samples.rewards, **samples.labels}
-    chosen = {name: known[choose_reward(tuple(known), name, source=samples.source)] for name in names}
-    for name, values in chosen.items():
-        if np.isnan(values).all():
-            raise InputError(f"{samples.source}: reward {name!r} is missing for every completion")
-    return replace(samples, labels={**samples.labels, **chosen})
-
-
-def _negated(samples: Samples) -> Samples:
-    def turned(columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        # 0 - x rather than -x: a cost of 0 becomes 0, not -0.
-        return {name: np.asarray(0 - values, dtype=values.dtype) for name, values in columns.items()}
-
-    rewards, labels = turned(samples.rewards), turned(samples.labels)
-    note = f"lower is better: changed the sign of {', '.join([*rewards, *labels])}"
-    return replace(samples, rewards=rewards, labels=labels, notes=(*samples.notes, note))
