@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from klimit.report.audit_findings import AuditFindings
 from klimit.report.audit_numbers import UNKNOWN, share
-from klimit.report.layout import keep
 from klimit.report.numbers import percent
 
 _VAGUE = 0.01  # of the KL: a lower bound on the least KL that says nothing
@@ -39,11 +38,9 @@ def gain_sentence(findings: AuditFindings) -> str:
 
 def parts_line(findings: AuditFindings) -> str:
     """Where the KL went, and how many completions are cut."""
-    parts = " | ".join(
-        keep(f"{name} {findings.nats.part(value)}") for name, value in findings.told_apart.items()
-    )
+    parts = " | ".join(f"{name} {findings.nats.part(value)}" for name, value in findings.told_apart.items())
     cut = findings.audit.truncated
-    truncated = "" if cut is None else keep(f"{percent(cut.estimate)} of completions truncated")
+    truncated = "" if cut is None else f"{percent(cut.estimate)} of completions truncated"
     if not parts:
         return f"{truncated}." if truncated else ""
     return f"KL: {parts}" + (f"; {truncated}" if truncated else "")

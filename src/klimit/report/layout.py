@@ -8,19 +8,24 @@ from collections.abc import Sequence
 
 WIDTH = 80
 _JOINED = "\ue000"  # a space that is not folded at
+_BETWEEN = (" | ", ": ", "; ")
 
 
 def wrap(text: str, *, indent: str = "") -> str:
-    """Fold a line, but not within an interval or where ``keep`` joined it."""
-    whole = re.sub(r"\[[^]]{1,40}\]", lambda found: keep(found[0]), text)
+    """Fold a line, but not within an interval, nor within the items of a list parted by ``|``."""
+    whole = re.sub(r"\[[^]]{1,40}\]", lambda found: _joined(found[0]), text)
+    if " | " in whole:
+        whole = "".join(
+            part if part in _BETWEEN else _joined(part) for part in re.split(r"( \| |: |; )", whole)
+        )
     folded = textwrap.fill(
         whole, WIDTH, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
     )
     return folded.replace(_JOINED, " ")
 
 
-def keep(text: str) -> str:
-    """The text with spaces that :func:`wrap` does not fold at."""
+def _joined(text: str) -> str:
+    """The text with spaces that are not folded at."""
     return text.replace(" ", _JOINED)
 
 
