@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from klimit.ensembles.result import Ensemble as Ensemble
     from klimit.errors import InputError as InputError
     from klimit.errors import KlimitWarning as KlimitWarning
-    from klimit.hacking.hacking import hacking as hacking
-    from klimit.hacking.result import Hacking as Hacking
     from klimit.limit.frontier import frontier as frontier
     from klimit.limit.result import Frontier as Frontier
     from klimit.policies import best_of_n as best_of_n
     from klimit.policies import best_of_poisson as best_of_poisson
     from klimit.policies import rejection_sampling as rejection_sampling
     from klimit.policies import soft_best_of_n as soft_best_of_n
+    from klimit.proxies.hacking import hacking as hacking
+    from klimit.proxies.result import Hacking as Hacking
     from klimit.samples import Samples as Samples
     from klimit.samples import read_samples as read_samples
     from klimit.values import Value as Value
@@ -37,7 +37,7 @@ _HOMES = {
     "Audits": "klimit.audit.result",
     "Ensemble": "klimit.ensembles.result",
     "Frontier": "klimit.limit.result",
-    "Hacking": "klimit.hacking.result",
+    "Hacking": "klimit.proxies.result",
     "InputError": "klimit.errors",
     "KlimitWarning": "klimit.errors",
     "Samples": "klimit.samples",
@@ -47,7 +47,7 @@ _HOMES = {
     "best_of_poisson": "klimit.policies",
     "ensemble": "klimit.ensembles.ensemble",
     "frontier": "klimit.limit.frontier",
-    "hacking": "klimit.hacking.hacking",
+    "hacking": "klimit.proxies.hacking",
     "read_samples": "klimit.samples",
     "rejection_sampling": "klimit.policies",
     "soft_best_of_n": "klimit.policies",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from klimit.errors import InputError
-from klimit.hacking.along import MIN_COMPLETIONS, Scored
+from klimit.proxies.along import MIN_COMPLETIONS, Scored
 from klimit.samples import read_samples
 from klimit.samples.container import Samples
 
@@ -26,7 +26,7 @@ def read_scored(
     """Samples with a proxy on every completion, and gold on all or some.
 
     Raises:
-        InputError: see :func:`klimit.hacking.hacking.hacking`.
+        InputError: see :func:`klimit.proxies.hacking.hacking`.
     """
     if proxy == gold:
         raise InputError(f"proxy and gold are both {proxy!r}; name two rewards")

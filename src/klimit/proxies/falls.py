@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from klimit.audit.measured import Array, Measured, intervals
-from klimit.hacking.curves import Curves
-from klimit.hacking.result import Best
+from klimit.proxies.curves import Curves
+from klimit.proxies.result import Best
 from klimit.values import Value
 
 

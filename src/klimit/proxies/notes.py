@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from klimit.hacking.result import Hacking
 from klimit.limit.notes import warnings_of as warnings_of_limit
+from klimit.proxies.result import Hacking
 
 
 def warnings_of(found: Hacking) -> list[str]:

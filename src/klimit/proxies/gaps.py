@@ -6,8 +6,8 @@ import numpy as np
 
 from klimit.audit.measured import Measured
 from klimit.errors import InputError
-from klimit.hacking.along import Scored, Tilt
-from klimit.hacking.gap import Gap, along_path
+from klimit.proxies.along import Scored, Tilt
+from klimit.proxies.gap import Gap, along_path
 from klimit.values import Value
 
 

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from klimit.audit.measured import Array, Measured
-from klimit.hacking.kernel import QUANTITIES, tilt_statistics
 from klimit.limit.dual import Grid
 from klimit.limit.estimator import Estimates, Inference
 from klimit.limit.kernels import grid as tilt_grid
 from klimit.limit.levels import PromptLevels
 from klimit.limit.preparation import T_LOW, Rewards
+from klimit.proxies.kernel import QUANTITIES, tilt_statistics
 
 MIN_COMPLETIONS = 16  # of every prompt, for eighths of two
 MIN_LABELS = 2  # of a prompt, for a covariance with gold
@@ -67,7 +67,7 @@ class Tilt:
     """The tilt by a proxy, in its own units; ``t`` is inverse temperature over ``scale``.
 
     Attributes:
-        statistics: from :func:`klimit.hacking.kernel.tilt_statistics`, ``(4, 5, P, T)``.
+        statistics: from :func:`klimit.proxies.kernel.tilt_statistics`, ``(4, 5, P, T)``.
         grid: of scaled ``t``.
         scale: of the proxy: one unit of the scaled one.
         usable: prompts with gold labels enough.

@@ -10,13 +10,13 @@ from __future__ import annotations
 import numpy as np
 
 from klimit.audit.measured import Array, Measured
-from klimit.hacking.along import Scored
-from klimit.hacking.falls import below_its_past, not_worse
-from klimit.hacking.result import Best, Selection
 from klimit.order_statistics import best_weights
 from klimit.policies import best_of_n, best_of_poisson
 from klimit.policies.curve import PolicyCurve
 from klimit.policies.poisson import largest_rate, poisson_weights
+from klimit.proxies.along import Scored
+from klimit.proxies.falls import below_its_past, not_worse
+from klimit.proxies.result import Best, Selection
 from klimit.samples.container import Samples
 from klimit.values import Value
 

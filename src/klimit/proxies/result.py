@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from klimit.audit.measured import Array
-from klimit.hacking.gap import Gap
 from klimit.limit.result import Frontier
+from klimit.proxies.gap import Gap
 from klimit.samples.container import Samples
 from klimit.values import Value
 
@@ -138,7 +138,7 @@ class Hacking:
     _gap: Callable[[float], Gap]
 
     def gap(self, *, beta: float) -> Gap:
-        """What tilting by the proxy instead of gold costs at one beta; see :class:`klimit.hacking.gap.Gap`.
+        """What tilting by the proxy instead of gold costs at one beta; see :class:`klimit.proxies.gap.Gap`.
 
         Raises:
             InputError: ``beta`` is not a finite number above 0, lies where the samples show nothing, or gold is known

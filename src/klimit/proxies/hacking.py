@@ -11,19 +11,19 @@ from numpy.typing import ArrayLike
 
 from klimit.audit.measured import Array
 from klimit.errors import InputError, KlimitWarning
-from klimit.hacking.along import MIN_COMPLETIONS, Scored, Tilt, tilt_by
-from klimit.hacking.curves import at_budgets, trusted_curves
-from klimit.hacking.falls import best_along, beta_of, first_fall, kl_of, turn
-from klimit.hacking.gap import Gap
-from klimit.hacking.gaps import gap_at
-from klimit.hacking.inputs import read_scored
-from klimit.hacking.notes import warnings_of
-from klimit.hacking.result import Hacking
-from klimit.hacking.selection import select_by_mu, select_by_n
 from klimit.limit.frontier import frontier
 from klimit.limit.options import check_budgets, check_number, check_options
 from klimit.limit.preparation import octaves_needed
 from klimit.limit.result import Frontier
+from klimit.proxies.along import MIN_COMPLETIONS, Scored, Tilt, tilt_by
+from klimit.proxies.curves import at_budgets, trusted_curves
+from klimit.proxies.falls import best_along, beta_of, first_fall, kl_of, turn
+from klimit.proxies.gap import Gap
+from klimit.proxies.gaps import gap_at
+from klimit.proxies.inputs import read_scored
+from klimit.proxies.notes import warnings_of
+from klimit.proxies.result import Hacking
+from klimit.proxies.selection import select_by_mu, select_by_n
 from klimit.samples.container import Samples
 from klimit.values import Value
 
