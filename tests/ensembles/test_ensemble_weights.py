@@ -19,8 +19,8 @@ def correlation(matrix, w):
     return w @ matrix[:-1, -1] / np.sqrt(w @ matrix[:-1, :-1] @ w * matrix[-1, -1])
 
 
-def found_for(model, seed, n_prompts=60, n=20, **more):
-    samples = model.samples(seed, n_prompts, n)
+def found_for(model, draw, n_prompts=60, n=20, **more):
+    samples = model.samples(draw, n_prompts, n)
     names = model.names
     raw = np.stack([samples.rewards[name] for name in (*names, "gold")])
     plain = prompt_moments(np.vstack([standardise(samples, names), raw[-1:]]), samples.offsets)

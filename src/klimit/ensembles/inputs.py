@@ -36,7 +36,12 @@ def read_members(
     names = check_names(proxies, gold)
     options: dict[str, Any] = {"prompt": prompt, "where": where, "lower_is_better": lower_is_better}
     if isinstance(source, Samples):
-        samples = read_samples(source, **options)
+        if gold is not None and gold not in source.rewards and gold in source.labels:
+            source = source.with_reward(gold, _complete(source, gold))
+        checked = read_samples(source, rewards=names, **options)
+        # All of their rewards stay: the ensemble's is one more.
+        samples = read_samples(source, lower_is_better=True) if lower_is_better else source
+        names = list(checked.rewards)
     else:
         options["audit"] = False
         try:
@@ -44,15 +49,26 @@ def read_members(
         except InputError as error:
             raise InputError(_for_all(str(error), source, names, options)) from None
     for name in names:
-        _check_column(samples, samples.reward_name(name), is_gold=name == gold)
+        _check_column(samples, name, is_gold=name == gold)
     short = np.flatnonzero(samples.counts < FEWEST_COMPLETIONS)
     if len(short):
         raise InputError(
             f"{samples.source}: {len(short):,} of {counted(samples.n_prompts, 'prompt')} with fewer than "
-            f"{FEWEST_COMPLETIONS} completions (first: {samples.prompt_ids[short[0]]!r}), too few to standardise by; "
+            f"{FEWEST_COMPLETIONS} completions (first: {samples.prompt_ids[short[0]]}), too few to standardise by; "
             f"leave them out with klimit.read_samples(...).at_least({FEWEST_COMPLETIONS})"
         )
     return samples
+
+
+def _complete(samples: Samples, gold: str) -> Array:
+    labels = np.asarray(samples.labels[gold], dtype=np.float64)
+    known = int(np.isfinite(labels).sum())
+    if known < len(labels):
+        raise InputError(
+            f"{samples.source}: gold {gold!r} is known for {known:,} of {len(labels):,} completions; errors about it "
+            f"need it for all: choose those with samples.rows(numpy.isfinite(samples.labels[{gold!r}]))"
+        )
+    return labels
 
 
 def check_names(proxies: Sequence[str], gold: str | None) -> list[str]:
@@ -89,18 +105,11 @@ def standardise(samples: Samples, names: Sequence[str]) -> Array:
 
 def _check_column(samples: Samples, name: str, *, is_gold: bool) -> None:
     values = np.asarray(samples.rewards[name])
-    missing = np.flatnonzero(~np.isfinite(values))
-    role = "gold" if is_gold else "proxy"
-    if len(missing):
-        place = int(np.searchsorted(samples.offsets, missing[0], side="right")) - 1
-        raise InputError(
-            f"{samples.source}: {role} {name!r} is missing or infinite for {counted(len(missing), 'completion')} "
-            f"(first: prompt {samples.prompt_ids[place]!r}); choose completions with "
-            f"samples.rows(numpy.isfinite(samples.rewards[{name!r}]))"
-        )
     starts = samples.offsets[:-1]
     if (np.maximum.reduceat(values, starts) == np.minimum.reduceat(values, starts)).all():
-        what = "it can judge nothing" if is_gold else "it adds nothing; leave it out"
+        role, what = (
+            ("gold", "it can judge nothing") if is_gold else ("proxy", "it adds nothing; leave it out")
+        )
         raise InputError(f"{samples.source}: {role} {name!r} never varies within a prompt: {what}")
 
 

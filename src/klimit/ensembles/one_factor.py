@@ -115,13 +115,15 @@ def residuals(stack: Stack, loadings: Stack) -> Stack:
     return np.asarray(stack[:, rows, columns] - loadings[:, rows] * loadings[:, columns])
 
 
-def over_identification(misfit: Derived) -> OverIdentification:
-    """The test, from the residuals and each prompt's influence on them."""
+def over_identification(misfit: Derived) -> OverIdentification | None:
+    """The test, from the residuals and each prompt's influence on them; None where prompts do not differ."""
     from scipy.special import chdtrc
 
     n_prompts, n_members = len(misfit.influence), (1 + np.sqrt(1 + 8 * len(misfit))) / 2
     spread = misfit.influence.T @ misfit.influence / (n_prompts - 1)
     mean = float(np.trace(spread))
+    if not mean > 0:
+        return None
     # The trace of a squared sample covariance is too large by that of few prompts: removed (exactly, for Gaussians).
     p = n_prompts - 1
     square = p**2 / ((p - 1) * (p + 2)) * (float((spread**2).sum()) - mean**2 / p)
