@@ -12,10 +12,10 @@ from klimit.samples import Samples
 from klimit.testsystems import PolicyTables, random_tables
 from klimit.values import Value
 
-BASE, LEVELS = random_tables(100, 24, n_levels=6, seed=1)
+BASE, LEVELS = random_tables(200, 24, n_levels=6, seed=1)
 PLAIN = random_tables(100, 64, seed=6)
 BINARY = (np.median(LEVELS) < LEVELS).astype(float)
-SPREAD = np.exp(np.random.default_rng(0).normal(-0.7, 1.2, 100))
+SPREAD = np.exp(np.random.default_rng(0).normal(-0.7, 1.2, 200))
 
 
 def _tables() -> dict[str, tuple[PolicyTables, int, int, int]]:
