@@ -10,6 +10,7 @@ import klimit
 from klimit.cli.audit import audit
 from klimit.cli.demo import demo
 from klimit.cli.frontier import frontier
+from klimit.cli.hacking import hacking
 
 app = typer.Typer(
     name="klimit",
@@ -34,6 +35,7 @@ def _klimit(
       klimit frontier samples.parquet
       klimit frontier samples.csv --reward score --kl 0.5,1 --plot limit.png
       klimit audit grpo.parquet --base base.parquet
+      klimit hacking samples.parquet --proxy reward_model --gold human
     """
     if version:
         print(f"klimit {klimit.__version__}")
@@ -43,4 +45,5 @@ def _klimit(
 
 app.command()(frontier)
 app.command()(audit)
+app.command()(hacking)
 app.command()(demo)
