@@ -106,7 +106,9 @@ def test_mixed_sampling_settings(refused):
 
 def test_other_rewards(refused):
     refused(policy_table().rename(columns={"reward": "reward_model"}), said="reward")
-    refused(policy_table().assign(reward=lambda table: (table["reward"] > 0).astype(float)), said="is 0 or 1 in")
+    refused(
+        policy_table().assign(reward=lambda table: (table["reward"] > 0).astype(float)), said="is 0 or 1 in"
+    )
 
 
 @pytest.mark.parametrize(
