@@ -94,6 +94,8 @@ def _mapped(limit: Frontier, loss: Frontier | None, gains: Value, kl: float, mos
         curve = limit if gain >= 0 else loss
         if gain == 0 or curve is None:
             return 0.0
+        if not np.isfinite(gain):
+            return np.inf
         found = curve.kl_for(gain=min(abs(gain), curve.bracket.cap))
         return found.kl if np.isfinite(found.kl) else np.inf
 

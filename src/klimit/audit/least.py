@@ -33,6 +33,7 @@ _MOST_SHARE = 0.08  # one over the effective sample size that a tilt must leave,
 _FIRST_TILT, _LAST_TILT = 0.1, 1e4  # over the spread of the reward
 _MOST_WORK, _MOST_DEALS = 400_000, 8
 _BOUND = 1e-6
+_BEYOND = 1.0  # nats over log m
 
 
 @numba.njit(cache=True, nogil=True)
@@ -222,6 +223,7 @@ def least_kl(
     centred = whole.base_rewards - np.repeat(whole.base_mean, np.diff(whole.base_offsets))
     reach = reaches(centred, raw.base_offsets)
     free, tilt = suprema(centred, raw.base_offsets, whole.gain, reach)
+    free = np.minimum(free, _most_shown(raw.base_offsets))
     inner = np.where(whole.gain > 0, tilt < reach[1] * (1 - _BOUND), tilt > reach[0] * (1 - _BOUND))
     bound = ~inner & (whole.gain != 0.0)
     blocks = np.zeros((_DEPTH, raw.n_prompts))
@@ -258,7 +260,14 @@ def _on_blocks(
     centred = block.base_rewards - np.repeat(block.base_mean, np.diff(base_offsets))
     low, high = (np.repeat(side, parts) for side in reach)
     value, _ = suprema(centred, base_offsets, block.gain, (low, high))
+    # A block without the prompt's best rewards would ask any price for the gain.
+    value = np.minimum(value, _most_shown(base_offsets))
     return np.asarray(value.reshape(-1, parts).mean(axis=1))
+
+
+def _most_shown(offsets: Ints) -> Array:
+    """What so many base samples can show at most: a KL of ``log m``, and something on top for a gain beyond them."""
+    return np.asarray(np.log(np.diff(offsets)) + _BEYOND)
 
 
 def _transformed(pair: Pair, transform: Transform) -> Pair:

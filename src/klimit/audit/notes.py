@@ -31,7 +31,7 @@ def warnings_of(audit: Audit) -> list[str]:
     if parts is not None and not parts.resolved:
         lines.append(
             "rewards hardly repeat, so shape and off-reward are parted at the resolution of the samples "
-            f"({parts.bins:.0f} bins a prompt); their intervals span what a finer look could find"
+            f"(on average {parts.bins:.1f} bins a prompt); their intervals span what a finer look could find"
         )
     if parts is not None and not np.isfinite(parts.allocation.estimate) and audit.least_kl.known:
         lines.append(

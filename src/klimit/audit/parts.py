@@ -109,6 +109,7 @@ def _law(law: RewardLaw, own: Measured | None, kl: Measured) -> Measured:
 
 def _steps(rungs: Rungs, law: RewardLaw, pair: Pair, level: float) -> Parts:
     off = rungs.kl - rungs.law
+    most = max(_high(rungs.kl, level), 0.0)
     if law.resolved and bool(two_levels(pair, cells(pair)).all()):
         shape = Value(0.0, 0.0, 0.0)
         own: Measured | None = rungs.law
@@ -117,11 +118,12 @@ def _steps(rungs: Rungs, law: RewardLaw, pair: Pair, level: float) -> Parts:
         shape = (
             Value(float("nan"), 0.0, _high(rungs.law, level)) if own is None else _step(own, rungs.law, level)
         )
+    allocation, off_reward = _allocation(rungs, own, level), _positive(off, level)
     return Parts(
         necessary=rungs.range,
-        allocation=_allocation(rungs, own, level),
-        shape=shape,
-        off_reward=_positive(off, level),
+        allocation=_at_most(allocation, most),
+        shape=_at_most(shape, most),
+        off_reward=_at_most(off_reward, most),
         resolved=law.resolved,
         bins=law.bins,
     )
@@ -145,6 +147,11 @@ def _positive(part: Measured, level: float) -> Value:
     """A part's interval; it is known not to be negative, its estimate only up to its error."""
     found = part.interval(level)
     return Value(found.estimate, max(found.low, min(found.estimate, 0.0)), max(found.high, 0.0))
+
+
+def _at_most(part: Value, most: float) -> Value:
+    """No part is more than the whole KL may be."""
+    return Value(part.estimate, min(part.low, most), max(min(part.high, most), np.nan_to_num(part.estimate)))
 
 
 def _high(measured: Measured, level: float) -> float:
