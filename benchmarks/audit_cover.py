@@ -22,7 +22,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers share the cores already
 import numpy as np
 
-from klimit.audit.audit import audit
+from klimit.audits.audit import audit
 from klimit.errors import KlimitWarning
 from klimit.testsystems import PolicyTables, random_tables
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -12,9 +10,9 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from klimit import selectors as selectors
     from klimit import testsystems as testsystems
-    from klimit.audit.audit import audit as audit
-    from klimit.audit.result import Audit as Audit
-    from klimit.audit.result import Audits as Audits
+    from klimit.audits.audit import audit as audit
+    from klimit.audits.result import Audit as Audit
+    from klimit.audits.result import Audits as Audits
     from klimit.ensembles.ensemble import ensemble as ensemble
     from klimit.ensembles.result import Ensemble as Ensemble
     from klimit.errors import InputError as InputError
@@ -33,8 +31,8 @@ if TYPE_CHECKING:
 
 # Where each public name lives; loaded when first used, so that `import klimit` stays light.
 _HOMES = {
-    "Audit": "klimit.audit.result",
-    "Audits": "klimit.audit.result",
+    "Audit": "klimit.audits.result",
+    "Audits": "klimit.audits.result",
     "Ensemble": "klimit.ensembles.result",
     "Frontier": "klimit.limit.result",
     "Hacking": "klimit.proxies.result",
@@ -42,7 +40,7 @@ _HOMES = {
     "KlimitWarning": "klimit.errors",
     "Samples": "klimit.samples",
     "Value": "klimit.values",
-    "audit": "klimit.audit.audit",
+    "audit": "klimit.audits.audit",
     "best_of_n": "klimit.policies",
     "best_of_poisson": "klimit.policies",
     "ensemble": "klimit.ensembles.ensemble",
@@ -88,14 +86,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
-
-
-class _Package(ModuleType):
-    """A package whose functions keep their names when a subpackage of the same name is loaded (``klimit.audit``)."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _HOMES and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

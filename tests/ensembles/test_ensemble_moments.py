@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from factor_models import INDEPENDENT, FactorModel
 
-from klimit.audit.measured import Measured
+from klimit.audits.measured import Measured
 from klimit.ensembles.moments import PromptMoments, correlation_interval, prompt_moments, root
 
 

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 
 import klimit
-from klimit.audit.result import Audit, Audits
+from klimit.audits.result import Audit, Audits
 from klimit.samples import Samples
 from klimit.testsystems import PolicyTables, random_tables
 from klimit.values import Value

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from report_audits import NAMES, audit_of, audits_of, near, run_of
 
-from klimit.audit.result import Audits
+from klimit.audits.result import Audits
 from klimit.errors import InputError
 from klimit.report.audit_bars import draw_parts, plot_parts
 from klimit.report.audit_figure import draw_audits, plot_audits

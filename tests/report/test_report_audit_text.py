@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from report_audits import NAMES, audit_of, audit_quietly, audits_of, near, run_of, samples_of
 
-from klimit.audit.result import Audits
+from klimit.audits.result import Audits
 from klimit.report.audit_action import action
 from klimit.report.audit_findings import AuditFindings
 from klimit.report.audit_numbers import Unit, share

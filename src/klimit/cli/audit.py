@@ -12,7 +12,7 @@ from klimit.cli.parsing import taken_down
 from klimit.cli.progress import doing
 
 if TYPE_CHECKING:
-    from klimit.audit.result import Audits
+    from klimit.audits.result import Audits
     from klimit.samples import Samples
 
 
@@ -115,7 +115,7 @@ def audit(
       klimit audit b0.04=a.jsonl b0.1=b.jsonl --base base.jsonl --plot runs.png
       klimit audit checkpoints.parquet --by step --base base.parquet --json -
     """
-    from klimit.audit.checkpoints import named_policies
+    from klimit.audits.checkpoints import named_policies
 
     named = named_policies(policies)
     check_outputs(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from klimit.audit.measured import Array, Measured
+from klimit.audits.measured import Array, Measured
 from klimit.ensembles.moments import PromptMoments, Stack, correlation_interval
 from klimit.ensembles.one_factor import (
     OverIdentification,

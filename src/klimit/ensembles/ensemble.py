@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from klimit.audit.measured import Array
+from klimit.audits.measured import Array
 from klimit.ensembles.aggregators import Aggregator, parse_aggregator
 from klimit.ensembles.collocation import Collocation, collocate
 from klimit.ensembles.errors import error_structure

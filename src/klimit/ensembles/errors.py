@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from klimit.audit.measured import Array
+from klimit.audits.measured import Array
 from klimit.ensembles.law import MembersLaw, correlations, members_law
 from klimit.ensembles.members import all_sizes
 from klimit.ensembles.moments import PromptMoments, Stack, correlation_interval, root

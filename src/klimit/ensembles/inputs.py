@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from klimit.audit.measured import Array
+from klimit.audits.measured import Array
 from klimit.errors import InputError
 from klimit.rewards.transforms import STANDARDISED, transform_values
 from klimit.samples import read_samples

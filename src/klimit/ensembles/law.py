@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from klimit.audit.measured import Array
+from klimit.audits.measured import Array
 from klimit.ensembles.members import Subsets
 from klimit.ensembles.moments import PromptMoments, Stack, correlation_interval, root
 from klimit.values import Value

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from klimit.audit.measured import Array, Measured
+from klimit.audits.measured import Array, Measured
 from klimit.values import Value
 
 Stack = NDArray[np.complexfloating]

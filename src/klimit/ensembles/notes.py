@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from klimit.audit.measured import Array
+from klimit.audits.measured import Array
 from klimit.ensembles.collocation import Collocation, NoCollocation
 from klimit.ensembles.errors import ErrorStructure
 from klimit.ensembles.weights import BestWeights

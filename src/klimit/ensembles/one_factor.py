@@ -12,7 +12,7 @@ from itertools import combinations
 
 import numpy as np
 
-from klimit.audit.measured import Array
+from klimit.audits.measured import Array
 from klimit.ensembles.moments import Derived, Stack, root
 
 _NEWTON_STEPS = 6

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from klimit.audit.measured import Array
+from klimit.audits.measured import Array
 from klimit.ensembles.aggregators import Aggregator, parse_aggregator
 from klimit.ensembles.collocation import Collocation
 from klimit.ensembles.errors import ErrorStructure

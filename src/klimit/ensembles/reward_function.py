@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from klimit.audit.measured import Array
+from klimit.audits.measured import Array
 from klimit.ensembles.aggregators import Aggregator
 from klimit.errors import InputError
 from klimit.samples.keys import canonical, show

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from klimit.audit.measured import Array
+from klimit.audits.measured import Array
 from klimit.ensembles.moments import PromptMoments, Stack
 from klimit.policies.intervals import t_quantile
 from klimit.values import Value

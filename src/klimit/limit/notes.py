@@ -114,10 +114,13 @@ def few_carry(limit: Frontier) -> str | None:
     if limit.horizon <= 0 or limit.n_prompts < _FEW_PROMPTS:
         return None
     # Half way, where the influence is the prompts' own and not the extrapolation's.
-    squares = limit.linearise([limit.horizon / 2]).influence[:, 0] ** 2
+    line = limit.linearise([limit.horizon / 2])
+    squares = line.influence[:, 0] ** 2
     total = squares.sum()
     if not total > 0:
         return None
+    if limit.rewards.transform.estimated and np.sqrt(total) / limit.n_prompts <= line.bias[0]:
+        return None  # it is the allowance for bias that the interval leans on
     effective = total**2 / (squares**2).sum()
     if effective >= min(_FEW_CARRY, limit.n_prompts / 8):
         return None

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from klimit.audit.measured import Array, Measured
+from klimit.audits.measured import Array, Measured
 from klimit.limit.dual import Grid
 from klimit.limit.estimator import Estimates, Inference
 from klimit.limit.kernels import grid as tilt_grid

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from klimit.audit.measured import Array, Measured
+from klimit.audits.measured import Array, Measured
 from klimit.proxies.along import Scored, Tilt
 
 _BIAS_SHARE = 0.05  # of the square-root law of gold: what its bias may still be at the horizon

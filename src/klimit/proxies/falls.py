@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from klimit.audit.measured import Array, Measured, intervals
+from klimit.audits.measured import Array, Measured, intervals
 from klimit.proxies.curves import Curves
 from klimit.proxies.result import Best
 from klimit.values import Value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from klimit.audit.measured import Measured
+from klimit.audits.measured import Measured
 from klimit.errors import InputError
 from klimit.proxies.along import Scored, Tilt
 from klimit.proxies.gap import Gap, along_path

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from klimit.audit.measured import Array
+from klimit.audits.measured import Array
 from klimit.errors import InputError, KlimitWarning
 from klimit.limit.frontier import frontier
 from klimit.limit.options import check_budgets, check_number, check_options

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from klimit.audit.measured import Array
+from klimit.audits.measured import Array
 from klimit.limit.result import Frontier
 from klimit.proxies.gap import Gap
 from klimit.samples.container import Samples

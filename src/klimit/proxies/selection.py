@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from klimit.audit.measured import Array, Measured
+from klimit.audits.measured import Array, Measured
 from klimit.order_statistics import best_weights
 from klimit.policies import best_of_n, best_of_poisson
 from klimit.policies.curve import PolicyCurve

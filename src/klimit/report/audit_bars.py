@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from klimit.audit.result import Audit, Audits
+from klimit.audits.result import Audit, Audits
 from klimit.report.audit_findings import AuditFindings
 from klimit.report.audit_numbers import short_name
 from klimit.report.audit_several import SeveralFindings

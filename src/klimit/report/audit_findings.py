@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from klimit.audit.result import Audit
+from klimit.audits.result import Audit
 from klimit.report.audit_numbers import Unit
 from klimit.values import Value
 

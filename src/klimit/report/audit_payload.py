@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import klimit
-from klimit.audit.result import PART_NAMES, Audit, Audits
+from klimit.audits.result import PART_NAMES, Audit, Audits
 from klimit.report.audit_action import action
 from klimit.report.audit_findings import AuditFindings
 from klimit.report.audit_report import Report

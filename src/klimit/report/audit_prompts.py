@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from klimit.audit.result import Audit, Audits, PromptTable
+from klimit.audits.result import Audit, Audits, PromptTable
 
 _COLUMNS = tuple(PromptTable.__dataclass_fields__)
 
 
 def prompts_csv(audits: Audits) -> str:
-    """One row a policy and prompt, the columns of :class:`klimit.audit.result.PromptTable` after ``policy``.
+    """One row a policy and prompt, the columns of :class:`klimit.audits.result.PromptTable` after ``policy``.
 
     A cell is empty where a number is not known; ids of several columns are JSON lists.
     """

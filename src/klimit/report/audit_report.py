@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from klimit.audit.result import Audits
+from klimit.audits.result import Audits
 from klimit.report.audit_action import action
 from klimit.report.audit_findings import AuditFindings
 from klimit.report.audit_several import (

@@ -9,8 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
-from klimit.audit.measured import Array, Measured
-from klimit.audit.result import Audit, Audits
+from klimit.audits.measured import Array, Measured
+from klimit.audits.result import Audit, Audits
 from klimit.report.audit_action import first_rule, what_is_missing
 from klimit.report.audit_findings import AuditFindings
 from klimit.report.audit_numbers import Unit, share

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from klimit.audit.result import Audit
+from klimit.audits.result import Audit
 from klimit.report.audit_findings import AuditFindings
 from klimit.report.audit_numbers import share, short_name
 from klimit.report.audit_several import SeveralFindings, several_action, several_cautions, several_verdict

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from klimit.audit.result import Audit
+from klimit.audits.result import Audit
 from klimit.report.audit_action import action
 from klimit.report.audit_findings import ESTIMATORS, AuditFindings
 from klimit.report.audit_numbers import Unit, share

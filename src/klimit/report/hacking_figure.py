@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from klimit.audit.measured import Array
+from klimit.audits.measured import Array
 from klimit.errors import InputError
 from klimit.proxies.result import Hacking
 from klimit.report.figure import new_axes

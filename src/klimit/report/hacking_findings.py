@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from klimit.audit.measured import Array
+from klimit.audits.measured import Array
 from klimit.errors import InputError
 from klimit.limit.result import Point
 from klimit.proxies.gap import Gap

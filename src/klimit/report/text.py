@@ -85,9 +85,10 @@ def legend(findings: Findings) -> list[str]:
     limit = findings.limit
     over = "mean over prompts" if limit.budget == "average" else "on every prompt"
     whom = "the population of prompts" if limit.inference.target == "population" else "these prompts"
+    how = "closed form" if limit.rewards.known else f"{limit.inference.name} dual"
     lines = [
         f"KL(policy || base) in nats per completion, {over}; beta: reward/nat.",
-        f"[{_level(findings)}] intervals: for {whom}; estimator: {limit.inference.name} dual.",
+        f"[{_level(findings)}] intervals: for {whom}; estimator: {how}.",
     ]
     if limit.transform != "identity":
         lines.append(f"Rewards are transformed, {limit.transform}: {limit.rewards.transform.meaning}.")

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from klimit.audit.measured import Array
+from klimit.audits.measured import Array
 
 Ints = NDArray[np.int64]
 

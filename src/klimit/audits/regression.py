@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from klimit.audit.measured import Array, Measured, ratio
-from klimit.audit.pair import Pair, prompt_covariances
-from klimit.audit.result import Regression
+from klimit.audits.measured import Array, Measured, ratio
+from klimit.audits.pair import Pair, prompt_covariances
+from klimit.audits.result import Regression
 from klimit.values import Value
 
 

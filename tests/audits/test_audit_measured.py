@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from klimit.audit.measured import Measured, ratio
+from klimit.audits.measured import Measured, ratio
 from klimit.policies.intervals import mean_interval
 
 

@@ -5,8 +5,8 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
-from klimit.audit.least import least_kl, per_prompt_least_kl, suprema
-from klimit.audit.pair import Pair
+from klimit.audits.least import least_kl, per_prompt_least_kl, suprema
+from klimit.audits.pair import Pair
 from klimit.rewards.transforms import parse_transform
 
 IDENTITY = parse_transform("identity")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from klimit.audit.checks import (
+from klimit.audits.checks import (
     check_order,
     check_policy,
     check_rewards,
@@ -17,7 +17,7 @@ from klimit.audit.checks import (
     doubt_mass,
     doubt_token_kl,
 )
-from klimit.audit.settings import check_settings
+from klimit.audits.settings import check_settings
 from klimit.errors import InputError
 from klimit.samples import Samples, read_samples
 

@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from klimit.audit import account, divergence
-from klimit.audit.checkpoints import named_policies, split
-from klimit.audit.checks import check_policy, from_token_means
-from klimit.audit.measured import Array, Measured
-from klimit.audit.notes import warnings_of
-from klimit.audit.pair import Pair, prompt_means
-from klimit.audit.pairing import pair as pair_prompts
-from klimit.audit.parts import parts_of
-from klimit.audit.prompts import prompt_table
-from klimit.audit.regression import regress
-from klimit.audit.result import Audit, Audits, Parts, Regression
+from klimit.audits import account, divergence
+from klimit.audits.checkpoints import named_policies, split
+from klimit.audits.checks import check_policy, from_token_means
+from klimit.audits.measured import Array, Measured
+from klimit.audits.notes import warnings_of
+from klimit.audits.pair import Pair, prompt_means
+from klimit.audits.pairing import pair as pair_prompts
+from klimit.audits.parts import parts_of
+from klimit.audits.prompts import prompt_table
+from klimit.audits.regression import regress
+from klimit.audits.result import Audit, Audits, Parts, Regression
 from klimit.errors import InputError, KlimitWarning
 from klimit.limit.frontier import frontier
 from klimit.limit.options import check_options

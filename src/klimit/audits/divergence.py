@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from klimit.audit.measured import Array, Measured
-from klimit.audit.pair import Pair, prompt_means
+from klimit.audits.measured import Array, Measured
+from klimit.audits.pair import Pair, prompt_means
 
 ESTIMATORS = ("k1", "k2", "k3", "rao-blackwellised")
 _MOST_CHI_SQUARE = 1.0

@@ -18,8 +18,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from klimit.audit.measured import Array, Measured
-from klimit.audit.pair import Ints, Pair, prompt_means
+from klimit.audits.measured import Array, Measured
+from klimit.audits.pair import Ints, Pair, prompt_means
 from klimit.limit.blocks import block_offsets
 from klimit.limit.estimator import Inference
 from klimit.limit.kernels import deal_seed, in_chunks

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from klimit.audit.laws import RewardLaw, cells, reward_law, two_levels
-from klimit.audit.least import LeastKL, least_kl
-from klimit.audit.measured import Measured
-from klimit.audit.pair import Pair
-from klimit.audit.result import Parts
+from klimit.audits.laws import RewardLaw, cells, reward_law, two_levels
+from klimit.audits.least import LeastKL, least_kl
+from klimit.audits.measured import Measured
+from klimit.audits.pair import Pair
+from klimit.audits.result import Parts
 from klimit.rewards.transforms import Transform
 from klimit.values import Value
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from klimit.audit.measured import Measured, ratio
+from klimit.audits.measured import Measured, ratio
 from klimit.limit.result import Frontier
 from klimit.values import Value
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from klimit.audit.checkpoints import named_policies, split
+from klimit.audits.checkpoints import named_policies, split
 from klimit.errors import InputError
 from klimit.samples import Samples, read_samples
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from klimit.audit.result import Audit
+from klimit.audits.result import Audit
 from klimit.limit.notes import warnings_of as warnings_of_limit
 
 _FEW_COMPLETIONS = 16

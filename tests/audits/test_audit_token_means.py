@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from klimit.audit.checks import check_policy
-from klimit.audit.token_means import check_token_means, from_token_means, growth
+from klimit.audits.checks import check_policy
+from klimit.audits.token_means import check_token_means, from_token_means, growth
 from klimit.errors import InputError
 from klimit.samples import Samples
 from klimit.samples.columns import HeldBack

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from klimit.audit.pairing import pair
+from klimit.audits.pairing import pair
 from klimit.errors import InputError
 from klimit.samples import Samples, read_samples
 

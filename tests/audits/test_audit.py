@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import binom
 
-from klimit.audit.audit import audit
+from klimit.audits.audit import audit
 from klimit.errors import InputError, KlimitWarning
 from klimit.policies import best_of_n
 from klimit.samples import Samples

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from klimit.audit.least import per_prompt_least_kl
-from klimit.audit.measured import Array
-from klimit.audit.pair import Pair, prompt_means, prompt_variances
-from klimit.audit.result import PromptTable
+from klimit.audits.least import per_prompt_least_kl
+from klimit.audits.measured import Array
+from klimit.audits.pair import Pair, prompt_means, prompt_variances
+from klimit.audits.result import PromptTable
 from klimit.samples.container import Samples
 
 _SPENT, _GAINED = 2.0, 1.0  # standard errors

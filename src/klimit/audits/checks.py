@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from klimit.audit.doubts import BEYOND_NOISE, doubt_base, doubt_mass, doubt_token_kl, log_ratio, over_prompts
-from klimit.audit.settings import check_settings
-from klimit.audit.token_means import check_token_means, from_token_means
+from klimit.audits.doubts import BEYOND_NOISE, doubt_base, doubt_mass, doubt_token_kl, log_ratio, over_prompts
+from klimit.audits.settings import check_settings
+from klimit.audits.token_means import check_token_means, from_token_means
 from klimit.errors import InputError
 from klimit.samples.container import Samples
 from klimit.samples.keys import show

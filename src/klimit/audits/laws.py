@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from klimit.audit.measured import Array, Measured
-from klimit.audit.pair import Ints, Pair
+from klimit.audits.measured import Array, Measured
+from klimit.audits.pair import Ints, Pair
 
 _UNSEEN = 0.6  # of the policy's mass on levels that no base sample shows: see _by_levels
 _UNSURE = 0.5  # of the correction for rare levels: how far it may be off
