@@ -153,6 +153,7 @@ def corrected_best_gains(
     gain = np.where(sizes <= quarter, twice[:, :-2], gain * _ratio(twice[:, -1], once[:, -1]))
     left = np.maximum(0.5 * np.abs(last.mean(axis=0)), 0.1 * np.abs((once - plain).mean(axis=0)))
     carried = 2 * np.abs(gain.mean(axis=0)) * left[-1] / max(abs(float(twice[:, -1].mean())), 1e-300)
+    carried += np.where(sizes > half, 0.5 * np.abs((gain - whole).mean(axis=0)), 0.0)
     return gain, np.where(sizes == 1, 0.0, np.where(sizes <= quarter, left[:-2], carried))
 
 

@@ -21,7 +21,7 @@ from klimit.limit.average import AverageBudget
 from klimit.limit.blocks import DEPTH, Blocks, deals_for_blocks, dealt
 from klimit.limit.dual import Array, Grid
 from klimit.limit.estimator import Estimator
-from klimit.limit.kernels import PromptStatistics, grid, prompt_statistics
+from klimit.limit.kernels import PromptStatistics, grid, plug_in_statistics
 from klimit.limit.levels import MeanLevels, PromptLevels
 from klimit.limit.per_prompt import PerPromptBudget, minima
 from klimit.limit.preparation import T_LOW, Rewards, octaves_needed
@@ -70,16 +70,11 @@ def recomputed_budget(rewards: Rewards, *, estimator: Estimator, seed: int) -> R
 
     def log_partitions(blocks: Blocks, first: int, last: int) -> Array:
         offsets = blocks.offsets[first : last + 1]
-        found = prompt_statistics(
-            blocks.values[offsets[0] : offsets[-1]],
-            offsets - offsets[0],
-            t_low=t_low,
-            octaves=octaves,
-            seed=0,
-        )
+        values = blocks.values[offsets[0] : offsets[-1]]
+        plug_in, share = plug_in_statistics(values, offsets - offsets[0], t_low=t_low, octaves=octaves)
         if blocks.parts == 1:
-            shares[first:last] = found.share
-        return np.asarray(found.plug_in[0])
+            shares[first:last] = share
+        return plug_in
 
     t = grid(t_low, octaves)
     means, spread = _block_means(rewards, seed, log_partitions, len(t))
@@ -121,12 +116,12 @@ class RecomputedPerPromptBudget(PerPromptBudget):
         def lowest(blocks: Blocks, first: int, last: int) -> Array:
             offsets = blocks.offsets[first : last + 1]
             z, unit, top = _scaled(blocks.values[offsets[0] : offsets[-1]], offsets - offsets[0])
-            found = prompt_statistics(z, offsets - offsets[0], t_low=T_LOW, octaves=_OCTAVES, seed=0)
-            value, at = minima(kl, found.plug_in[0], t, top)
+            plug_in, share = plug_in_statistics(z, offsets - offsets[0], t_low=T_LOW, octaves=_OCTAVES)
+            value, at = minima(kl, plug_in, t, top)
             if blocks.parts == 1:
                 price = np.where(at < len(t) - 1, 1 / t[at], 0.0)
                 beta[first:last] = price * (unit / rewards.scale)[:, None]
-                shares[first:last] = np.take_along_axis(found.share, at, axis=1)
+                shares[first:last] = np.take_along_axis(share, at, axis=1)
             return np.asarray(value * (unit / rewards.scale)[:, None])
 
         means, within = _block_means(rewards, self.seed, lowest, len(kl))

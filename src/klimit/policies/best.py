@@ -41,8 +41,9 @@ def best_of_n(
 
     With a ``transform`` the gain is in the transformed reward: by ``"rank"`` it is the win rate against the base
     policy less a half, unbiased. ``"standardised"`` and ``"log-sigmoid-centred"`` are made from the samples
-    themselves, which biases the gain by ``O(1/n)`` (at 32 completions a prompt by 1 to 4 per cent on test systems);
-    from 32 completions on that is removed, and 0.1 to 1 per cent is left (:mod:`klimit.limit.blocks`).
+    themselves, which biases the gain by ``O(1/n)``: by 1 to 5 per cent at 32 completions a prompt on test systems. From
+    32 completions on that is removed (:func:`klimit.limit.blocks.corrected_best_gains`), and the interval carries what
+    may be left, which was below 1 per cent there.
 
     Args:
         samples: completions drawn from the base policy, with rewards: :class:`~klimit.Samples`, a path, a

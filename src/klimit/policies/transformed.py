@@ -61,7 +61,8 @@ def transformed_values(
 
 def _ranked(values: PromptValues, sizes: Sequence[int]) -> PromptValues:
     if values.tied:
-        gain, variance = values.win_rate - 0.5, values.win_variance
+        # N = 1 is the base policy: no rounding is a gain
+        gain, variance = np.where(np.array(sizes) == 1, 0.0, values.win_rate - 0.5), values.win_variance
     else:
         n = np.array(sizes, dtype=np.float64)
         gain = np.broadcast_to(n / (n + 1) - 0.5, values.gain.shape)
