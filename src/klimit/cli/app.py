@@ -9,6 +9,7 @@ import typer
 import klimit
 from klimit.cli.audit import audit
 from klimit.cli.demo import demo
+from klimit.cli.ensemble import ensemble
 from klimit.cli.frontier import frontier
 from klimit.cli.hacking import hacking
 
@@ -36,6 +37,7 @@ def _klimit(
       klimit frontier samples.csv --reward score --kl 0.5,1 --plot limit.png
       klimit audit grpo.parquet --base base.parquet
       klimit hacking samples.parquet --proxy reward_model --gold human
+      klimit ensemble samples.parquet --proxies rm_a,rm_b,rm_c --gold human
     """
     if version:
         print(f"klimit {klimit.__version__}")
@@ -46,4 +48,5 @@ def _klimit(
 app.command()(frontier)
 app.command()(audit)
 app.command()(hacking)
+app.command()(ensemble)
 app.command()(demo)
