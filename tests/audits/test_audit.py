@@ -1,6 +1,7 @@
 """An audit from samples agrees with the exact numbers of enumerable policies."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -277,15 +278,27 @@ def test_exact_token_kls_are_used_where_they_are_given_and_vary_less():
         audit(policy, base, kl_estimator="rao-blackwellised")
 
 
-def test_near_the_reference_k3_varies_least_and_far_from_it_is_not_trusted():
+def test_k3_is_given_but_never_the_default():
     near = PolicyTables.tilted(BASE, REWARDS, 8 * BETA)
-    assert audit(*near.sample(300, 32, 64, seed=0)).kl_estimator == "k3"
+    found = audit(*near.sample(300, 32, 64, seed=0))
+    assert found.kl_estimator == "k1"
+    assert float(near.kl) in found.kl_estimates["k3"]
     far = PolicyTables.tilted(BASE, REWARDS, 0.15 * BETA)
     found = audit(*far.sample(300, 32, 64, seed=0))
-    assert found.kl_estimator == "k1"
     assert found.kl_estimates["k3"].high == np.inf
     # What k3 would have said: it misses the base policy's mass that no completion covers.
     assert found.kl_estimates["k3"].estimate < float(far.kl) - 0.1
+
+
+def test_a_policy_that_lost_support_is_covered_where_k3_falls_short():
+    lost = np.where(np.argsort(np.argsort(BASE, axis=1), axis=1) < 4, 0.0, BASE)
+    system = PolicyTables(BASE, lost / lost.sum(axis=1, keepdims=True), REWARDS)
+    hits, short = [], []
+    for found in redraws(system, 15, sizes=(200, 8, 32)):
+        hits.append(float(system.kl) in found.kl)
+        short.append(found.kl_estimates["k3"].estimate - float(system.kl))
+    assert covers(hits)
+    assert np.mean(short) < -0.5 * (1 - float(system.base_mass))
 
 
 def test_k2_is_another_number_and_only_given_when_asked_for():
@@ -293,6 +306,7 @@ def test_k2_is_another_number_and_only_given_when_asked_for():
     found = audit(policy, base, kl_estimator="k2")
     assert found.kl_estimator == "k2"
     assert found.kl == found.kl_estimates["k2"]
+    assert any("k2 is biased" in line for line in found.warnings)
     assert audit(policy, base).kl_estimator == "k1"
     assert float(POLICIES["noisy"].kl) not in audit(policy, base).kl_estimates["k2"]
 
@@ -317,7 +331,88 @@ def test_two_engines_show_a_noise_floor():
     assert audit(policy, base).noise_floor is None
 
 
+# What the numbers contradict.
+
+
+def test_a_reference_that_is_not_the_base_policy_is_found_out():
+    system = POLICIES["noisy"]
+    policy, base = system.sample(300, 32, 64, seed=0)
+    halfway = np.sqrt(system.policy * system.base)
+    halfway /= halfway.sum(axis=1, keepdims=True)
+    rows = np.repeat(np.random.default_rng(0).integers(40, size=300), 32)
+    wrong = np.log(halfway)[rows, np.asarray(policy.metadata["output"])]
+    found = audit(replace(policy, ref_logprob=wrong), base)
+    assert any(line.startswith("impossible: the gain needs a KL of") for line in found.warnings)
+    assert not any("impossible" in line for line in audit(policy, base).warnings)
+
+
+def test_rounding_is_no_kl():
+    system = PolicyTables(BASE, BASE, REWARDS)
+    policy, base = system.sample(100, 16, 32, seed=0)
+    found = audit(replace(policy, logprob=policy.logprob.astype(np.float32)), base)
+    assert found.efficiency is None
+    assert found.parts is None
+
+
+def test_rewards_of_two_precisions_are_compared_in_the_narrower():
+    grid = np.round(REWARDS, 1)
+    system = PolicyTables(BASE, POLICIES["noisy"].policy, grid)
+    policy, base = system.sample(200, 32, 64, seed=0)
+    rounded = replace(policy, rewards={"reward": policy.reward().astype(np.float32)})
+    one, other = audit(policy, base), audit(rounded, base)
+    assert other.win_rate.estimate == pytest.approx(one.win_rate.estimate, abs=1e-12)
+    assert other.parts.bins == one.parts.bins
+    assert any("rounded from float64 to float32" in line for line in other.notes)
+
+
+@pytest.mark.parametrize("levels", [2, 5])
+def test_with_few_completions_shape_and_off_reward_are_left_open_but_covered(levels):
+    base, rewards = random_tables(40, 24, n_levels=levels, seed=12)
+    system = PolicyTables.noisy(base, rewards, spread(base, rewards), 0.5, seed=1)
+    hits = {"allocation": [], "shape": [], "off_reward": []}
+    for found in redraws(system, 12, sizes=(200, 2, 32)):
+        for name, hit in hits.items():
+            value = getattr(found.parts, name)
+            hit.append(value.low - 1e-9 <= getattr(system, name) <= value.high + 1e-9)
+    for name, hit in hits.items():
+        assert covers(hit), name
+
+
+def test_prompts_with_a_single_completion_can_be_audited_by_rank():
+    policy, base = POLICIES["noisy"].sample(50, 8, 16, seed=0)
+    first = np.ones(base.n_completions, dtype=bool)
+    first[1:16] = False
+    found = audit(policy, base.rows(first), transform="rank")
+    assert np.isfinite(found.gain.estimate)
+
+
+def test_a_base_policy_at_the_largest_reward_has_nothing_to_gain():
+    policy, base = POLICIES["noisy"].sample(50, 16, 16, seed=0)
+    best = [replace(x, rewards={"reward": np.ones(x.n_completions)}) for x in (policy, base)]
+    found = audit(*best, reward_max=1.0)
+    assert found.efficiency is None
+    assert (found.gain.estimate, found.gain.low, found.gain.high) == (0.0, 0.0, 0.0)
+
+
+def test_one_wild_log_ratio_is_told_as_it_is():
+    policy, base = POLICIES["noisy"].sample(50, 16, 16, seed=0)
+    for size in (-400.0, -900.0):
+        logprob = policy.logprob.copy()
+        logprob[3] = policy.ref_logprob[3] + size
+        found = audit(replace(policy, logprob=logprob), base)
+        assert found.kl_estimator == "k1"
+        assert found.kl_estimates["k3"].high == np.inf
+
+
 # Several policies.
+
+
+def test_policies_on_different_prompts_are_audited_on_those_that_all_share():
+    policy, base = POLICIES["noisy"].sample(60, 16, 32, seed=0)
+    both = {"first": policy.select(np.arange(40)), "second": policy.select(np.arange(20, 60))}
+    found = audit(both, base, shared_prompts=True)
+    assert found["first"].n_prompts == found["second"].n_prompts == 20
+    assert found["first"].limit is found["second"].limit
 
 
 def test_checkpoints_share_one_limit_and_come_in_order():

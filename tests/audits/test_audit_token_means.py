@@ -80,7 +80,7 @@ def test_the_message_says_why_and_both_ways_on():
         match=r"^grpo.csv: logprob and ref_logprob look like means over tokens: -0\.3\d* and -0\.3\d* nats on "
         r"average for completions of \d+ tokens \(0\.001\d and 0\.001\d a token\), and no larger for longer ones, as "
         r"sums would be; token_means=True \(--token-means\) multiplies by the number of tokens, token_means=False "
-        r"\(--no-token-means\) asserts that these are sums$",
+        r"\(--token-sums\) asserts that these are sums$",
     ):
         check_policy(means, means, reward="reward", name="grpo")
     assert check_policy(

@@ -115,6 +115,8 @@ def efficiency(limit: Frontier, gain: Measured, kl: Measured, level: float) -> V
     if at is not None:
         return ratio(gain, at, level)
     most, least = _bounds(limit, spent)
+    if not most > 0:
+        return None
     found = gain.interval(level)
     ends = [found.low / most, found.high / least if least > 0 else np.inf]
     low = ends[0] if found.low > 0 else (found.low / least if least > 0 else -np.inf)

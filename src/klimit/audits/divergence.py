@@ -7,7 +7,9 @@ With ``l = log pi/pi0`` of a completion drawn from ``pi`` (arXiv:2504.10637, and
 * ``k3``: ``exp(-l) - 1 + l``; unbiased as long as the completions cover the reference, heavy-tailed when they do not;
 * ``rao-blackwellised``: the exact KL of the next-token laws, summed along the completion; unbiased.
 
-Nothing is clamped. The default is the one of least estimated standard error among the unbiased that can be trusted.
+Nothing is clamped. The default is the Rao-Blackwellised one or k1, whichever has the least estimated standard error.
+k3 is never the default: where the completions miss a part ``m`` of the reference it falls short by ``m``, which its own
+spread does not show (a policy that lost 2% of its support: 43% cover where k1 has 95%).
 """
 
 from __future__ import annotations
@@ -36,22 +38,16 @@ def kl_estimates(pair: Pair) -> dict[str, Array]:
     """One estimate a prompt, ``(P,)``, by every estimator that the columns allow."""
     if pair.log_ratio is None:
         return {}
-    found = {name: pair.means(values) for name, values in log_ratio_moments(pair.log_ratio).items()}
+    with np.errstate(invalid="ignore"):  # infinite values of k3, which then has no interval
+        found = {name: pair.means(values) for name, values in log_ratio_moments(pair.log_ratio).items()}
     if pair.token_kl is not None:
         found["rao-blackwellised"] = pair.means(pair.token_kl)
     return found
 
 
-def choose_estimator(pair: Pair, estimates: dict[str, Array]) -> str:
-    """The unbiased estimator of least estimated standard error; k3 only where its weights are light.
-
-    Over a policy's completions ``pi0/pi`` averages to 1 only if they cover the reference; where they do not, k3 falls
-    short by what is missing while its spread looks small.
-    """
-    assert pair.log_ratio is not None
-    names: list[str] = [name for name in ("rao-blackwellised", "k1") if name in estimates]
-    if light_weights(pair):
-        names.append("k3")
+def choose_estimator(estimates: dict[str, Array]) -> str:
+    """Of the Rao-Blackwellised estimator and k1, the one of least estimated standard error; see the module."""
+    names = [name for name in ("rao-blackwellised", "k1") if name in estimates]
     return min(names, key=lambda name: Measured.mean(estimates[name]).error)
 
 
@@ -60,7 +56,7 @@ def light_weights(pair: Pair) -> bool:
     assert pair.log_ratio is not None
     with np.errstate(over="ignore"):
         weights = np.exp(-pair.log_ratio)
-    squares = weights**2
+        squares = weights**2
     if not np.isfinite(squares.sum()):
         return False
     mass = base_mass(pair)
@@ -74,7 +70,7 @@ def light_weights(pair: Pair) -> bool:
 def base_mass(pair: Pair) -> Measured:
     """Mean of ``pi0/pi`` over the policy's completions: the share of the base policy that they cover."""
     assert pair.log_ratio is not None
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         return Measured.mean(pair.means(np.exp(-pair.log_ratio)))
 
 

@@ -25,6 +25,7 @@ from klimit.audits.pair import Ints, Pair
 
 _UNSEEN = 0.6  # of the policy's mass on levels that no base sample shows: see _by_levels
 _UNSURE = 0.5  # of the correction for rare levels: how far it may be off
+_FEW = 8  # completions of a prompt, of either policy, below which its counts say next to nothing
 _SPARSE = 0.2  # share of the policy's completions on rare levels from which bins are used
 _BIN = 4  # base samples a bin
 _DEALS = 4
@@ -91,9 +92,31 @@ def reward_law(pair: Pair, *, seed: int) -> RewardLaw:
     return _by_bins(pair, hidden, seed)
 
 
+def few(pair: Pair) -> NDArray[np.bool_]:
+    """Prompts with so few completions, of either policy, that their reward law is left open."""
+    return np.asarray(np.minimum(pair.counts, pair.base_counts) < _FEW)
+
+
 def two_levels(pair: Pair, found: Cells) -> NDArray[np.bool_]:
-    """Prompts whose completions, of both policies, show two levels of the reward at most."""
-    return np.asarray(_count(found.prompt, pair.n_prompts) <= 2)
+    """Prompts whose reward has two levels at most: as all their completions show, if those are more than a few."""
+    if len(np.unique(pair.rewards)) <= 2 and len(np.unique(np.append(pair.rewards, pair.base_rewards))) <= 2:
+        return np.ones(pair.n_prompts, dtype=bool)
+    return np.asarray(_count(found.prompt, pair.n_prompts) <= 2) & ~few(pair)
+
+
+def _open_where_few(law: Array, pair: Pair) -> tuple[Array, float, float]:
+    """The prompts' estimates, and how much lower and higher their mean may be for prompts with few completions.
+
+    There nothing is known but that the reward law's KL lies between 0 and the prompt's KL.
+    """
+    assert pair.log_ratio is not None
+    left = few(pair)
+    if not left.any():
+        return law, 0.0, 0.0
+    bounded = np.where(left, np.maximum(law, 0.0), law)
+    below = float(np.where(left, bounded, 0.0).mean())
+    room = Measured.mean(np.where(left, np.maximum(pair.means(pair.log_ratio) - bounded, 0.0), 0.0))
+    return bounded, below, room.value + 2 * room.error
 
 
 def _by_levels(pair: Pair, found: Cells, hidden: Measured) -> RewardLaw:
@@ -110,13 +133,14 @@ def _by_levels(pair: Pair, found: Cells, hidden: Measured) -> RewardLaw:
     owed = _owed_to_rare(found.prompt, found.own, pair)
     unsure = _UNSURE * float(owed.mean())
     above = Measured.mean(open_above)
+    law, lower, higher = _open_where_few(by_prompt - owed, pair)
     return RewardLaw(
         kl=Measured.mean(
-            by_prompt - owed,
-            below=unsure,
-            above=above.value + (2 * above.error if above.value > 0 else 0.0) + unsure,
+            law,
+            below=unsure + lower,
+            above=above.value + (2 * above.error if above.value > 0 else 0.0) + unsure + higher,
         ),
-        by_prompt=by_prompt - owed,
+        by_prompt=law,
         hidden=hidden,
         resolved=True,
         bins=len(n) / pair.n_prompts,
@@ -178,9 +202,10 @@ def _by_bins(pair: Pair, hidden: Measured, seed: int) -> RewardLaw:
             by_prompt += (value - few) / (2 * _DEALS)
             owed += few / (2 * _DEALS)
             bins += count / (2 * _DEALS)
+    law, lower, _ = _open_where_few(by_prompt, pair)
     return RewardLaw(
-        kl=Measured.mean(by_prompt, below=_UNSURE * float(owed.mean())),
-        by_prompt=by_prompt,
+        kl=Measured.mean(law, below=_UNSURE * float(owed.mean()) + lower),
+        by_prompt=law,
         hidden=hidden,
         resolved=False,
         bins=bins,

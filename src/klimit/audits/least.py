@@ -18,6 +18,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from klimit.audits.halves import transformed
 from klimit.audits.measured import Array, Measured
 from klimit.audits.pair import Ints, Pair, prompt_means
 from klimit.limit.blocks import block_offsets
@@ -25,12 +26,12 @@ from klimit.limit.estimator import Inference
 from klimit.limit.kernels import deal_seed, in_chunks
 from klimit.limit.levels import PromptLevels
 from klimit.limit.shuffles import shuffled_rows
-from klimit.rewards.transforms import Transform, transform_values
+from klimit.rewards.transforms import Transform
 
 MIN_COMPLETIONS = 16  # of either policy, for eighths of two
 _DEPTH = 4  # block sizes n, n/2, n/4, n/8
 _MOST_SHARE = 0.08  # one over the effective sample size that a tilt must leave, mean over prompts
-_FIRST_TILT, _LAST_TILT = 0.1, 1e4  # over the spread of the reward
+_FIRST_TILT, _LAST_TILT = 0.1, 50.0  # over the spread of the reward
 _MOST_WORK, _MOST_DEALS = 400_000, 8
 _BOUND = 1e-6
 _BEYOND = 1.0  # nats over log m
@@ -219,11 +220,14 @@ def least_kl(
     """
     if min(raw.counts.min(), raw.base_counts.min()) < MIN_COMPLETIONS:
         return None
-    whole = _transformed(raw, transform)
+    whole = transformed(raw, transform)
     centred = whole.base_rewards - np.repeat(whole.base_mean, np.diff(whole.base_offsets))
     reach = reaches(centred, raw.base_offsets)
     free, tilt = suprema(centred, raw.base_offsets, whole.gain, reach)
-    free = np.minimum(free, _most_shown(raw.base_offsets))
+    # A block without the prompt's best rewards would ask any price for the gain; the same cap for blocks of all sizes
+    # leaves the differences between them to the bias.
+    most = np.log(raw.base_counts) + _BEYOND
+    free = np.minimum(free, most)
     inner = np.where(whole.gain > 0, tilt < reach[1] * (1 - _BOUND), tilt > reach[0] * (1 - _BOUND))
     bound = ~inner & (whole.gain != 0.0)
     blocks = np.zeros((_DEPTH, raw.n_prompts))
@@ -235,7 +239,8 @@ def least_kl(
             for side, offsets in enumerate((raw.offsets, raw.base_offsets))
         )
         for depth in range(1, _DEPTH):
-            blocks[depth] += _on_blocks(raw, transform, order, base_order, 1 << depth, reach) / deals
+            value = _on_blocks(raw, transform, order, base_order, 1 << depth, reach, most)
+            blocks[depth] += value / deals
     if known is not None:
         blocks[:, known["where"]] = known["value"][known["where"]]
         bound &= ~known["where"]
@@ -251,31 +256,17 @@ def _on_blocks(
     base_order: Ints,
     parts: int,
     reach: tuple[Array, Array],
+    most: Array,
 ) -> Array:
     """Mean over a prompt's blocks of the functional on each, ``(P,)``."""
     offsets, base_offsets = block_offsets(raw.offsets, parts), block_offsets(raw.base_offsets, parts)
-    block = _transformed(
+    block = transformed(
         Pair(raw.rewards[order], offsets, raw.base_rewards[base_order], base_offsets, None, None), transform
     )
     centred = block.base_rewards - np.repeat(block.base_mean, np.diff(base_offsets))
     low, high = (np.repeat(side, parts) for side in reach)
     value, _ = suprema(centred, base_offsets, block.gain, (low, high))
-    # A block without the prompt's best rewards would ask any price for the gain.
-    value = np.minimum(value, _most_shown(base_offsets))
-    return np.asarray(value.reshape(-1, parts).mean(axis=1))
-
-
-def _most_shown(offsets: Ints) -> Array:
-    """What so many base samples can show at most: a KL of ``log m``, and something on top for a gain beyond them."""
-    return np.asarray(np.log(np.diff(offsets)) + _BEYOND)
-
-
-def _transformed(pair: Pair, transform: Transform) -> Pair:
-    base = transform_values(
-        transform, pair.base_rewards, pair.base_offsets, pair.base_rewards, pair.base_offsets
-    )
-    own = transform_values(transform, pair.rewards, pair.offsets, pair.base_rewards, pair.base_offsets)
-    return Pair(own, pair.offsets, base, pair.base_offsets, pair.log_ratio, pair.token_kl)
+    return np.asarray(np.minimum(value.reshape(-1, parts), most[:, None]).mean(axis=1))
 
 
 def _extrapolated(blocks: Array, level: float) -> Measured:

@@ -48,7 +48,14 @@ def pair(policy: Samples, base: Samples, *, name: str, shared: bool) -> tuple[Sa
 
 
 def _places(samples: Samples) -> dict[Any, int]:
-    return {key: place for place, key in enumerate(samples.prompt_ids.tolist())}
+    keys = samples.prompt_ids.tolist()
+    places = {key: place for place, key in enumerate(keys)}
+    if len(places) < len(keys):
+        twice = next(key for place, key in enumerate(keys) if places[key] != place)
+        raise InputError(
+            f"{samples.source}: prompt {twice!r} stands twice; give each prompt one key and all its completions"
+        )
+    return places
 
 
 def _noted(samples: Samples, left_out: int, of: int, why: str) -> Samples:

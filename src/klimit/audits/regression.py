@@ -14,21 +14,32 @@ from klimit.audits.result import Regression
 from klimit.values import Value
 
 
-def regress(pair: Pair, level: float) -> tuple[Regression | None, Measured | None]:
-    """The regression and its slope with influences; None where the reward never varies within a prompt."""
+def moments(pair: Pair) -> Array:
+    """Each prompt's ``Cov(l, r)``, ``Var(r)`` and ``Var(l)`` over the policy's completions, ``(3, P)``.
+
+    Prompts with one completion say nothing: they count as 0, as ``n - 1`` would have it.
+    """
     assert pair.log_ratio is not None
-    usable = pair.counts > 1
-    log_ratio, reward = pair.log_ratio, pair.rewards
+    reward, log_ratio = pair.rewards, pair.log_ratio
     pairs = ((log_ratio, reward), (reward, reward), (log_ratio, log_ratio))
-    moments = [prompt_covariances(first, second, pair.offsets) for first, second in pairs]
-    # Prompts with one completion say nothing: weight 0, as n - 1 would give them.
-    shared, of_reward, of_ratio = (Measured.mean(np.where(usable, x, 0.0)) for x in moments)
+    found = [prompt_covariances(first, second, pair.offsets) for first, second in pairs]
+    return np.where(pair.counts > 1, np.stack(found), 0.0)
+
+
+def regress(found: Array, level: float) -> tuple[Regression | None, Measured | None]:
+    """The regression and its slope with influences; None where the reward never varies within a prompt.
+
+    Args:
+        found: :func:`moments`, ``(3, P)``.
+        level: nominal cover.
+    """
+    shared, of_reward, of_ratio = (Measured.mean(x) for x in found)
     if not of_reward.value > 0:
         return None, None
     b = shared.value / of_reward.value
     slope = Measured(b, (shared.influence - b * of_reward.influence) / of_reward.value)
-    found = ratio(shared, of_reward, level)
-    return Regression(found, _inverse(found), _r_squared(shared, of_reward, of_ratio, level)), slope
+    fitted = ratio(shared, of_reward, level)
+    return Regression(fitted, _inverse(fitted), _r_squared(shared, of_reward, of_ratio, level)), slope
 
 
 def _inverse(slope: Value) -> Value | None:

@@ -81,7 +81,7 @@ def check_token_means(samples: Samples) -> tuple[str, ...]:
         raise InputError(
             f"{samples.source}: {' and '.join(parts)} {look} over tokens: {said}, and no larger for longer ones, as "
             "sums would be; token_means=True (--token-means) multiplies by the number of tokens, token_means=False "
-            "(--no-token-means) asserts that these are sums"
+            "(--token-sums) asserts that these are sums"
         )
     if max(sizes) / typical < _TINY and not all(one.like_sums for one in growths):
         return (

@@ -87,6 +87,8 @@ def best_gains(
 ) -> Array:
     """Gain of best-of-N of each prompt (or block), the U-statistic over its subsets; ``(P, J)``."""
     out = np.empty((len(offsets) - 1, len(sizes)))
+    if not len(sizes):  # a prompt with a single completion leaves no N above 1
+        return out
 
     def measure(group: SortedGroup) -> None:
         weights = np.stack([best_weights(group.n, int(size)) for size in sizes], axis=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from klimit.audits.notes import impossible
 from klimit.report.audit_findings import AuditFindings
 from klimit.report.audit_numbers import share
 from klimit.report.numbers import nats, percent, plural
@@ -25,6 +26,15 @@ def action(findings: AuditFindings) -> str:
 def first_rule(findings: AuditFindings) -> str | None:
     """What the first rule that applies says; None where nothing stands out."""
     return next((said for said in (rule(findings) for rule in _RULES) if said is not None), None)
+
+
+def _impossible(findings: AuditFindings) -> str | None:
+    if not impossible(findings.audit):
+        return None
+    return (
+        "check where ref_logprob comes from: no policy gains so much for so little KL from the base model. Score the "
+        "completions under the very model that the base samples were drawn from."
+    )
 
 
 def _no_signal(findings: AuditFindings) -> str | None:
@@ -223,6 +233,7 @@ def what_is_missing(findings: AuditFindings) -> str:
 _RULES = (
     _no_signal,
     _same_policy,
+    _impossible,
     _few_prompts,
     _loss,
     _no_gain,
