@@ -252,7 +252,7 @@ def test_prompts_with_few_completions_are_left_out_only_when_asked(run, tmp_path
 
 def test_help_shows_an_example_and_every_option(run):
     text = run("ensemble", "--help").out
-    options = "proxies gold aggregate output where prompt level seed json plot lower-is-better subsets name min-completions"
+    options = "proxies gold aggregate output where prompt level seed json plot lower-is-better subsets name"
     for option in options.split():
         assert f"--{option}" in text
     assert "klimit ensemble samples.parquet --proxies rm_a,rm_b,rm_c --gold human" in text

@@ -127,7 +127,7 @@ def find(
     found = _found(samples, proxy, gold, kl=kl, n=n, level=level, seed=seed)
     from klimit.report.hacking_findings import HackingFindings
 
-    return HackingFindings(found, asked=kl is not None), samples
+    return HackingFindings(found, asked=kl is not None, asked_sizes=n is not None), samples
 
 
 def _found(samples: Samples, proxy: str, gold: str, **options: Any) -> Hacking:

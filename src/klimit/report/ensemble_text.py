@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from klimit.report.audit_numbers import Unit
+from klimit.report.audit_numbers import Unit, short_name
 from klimit.report.ensemble_findings import EnsembleFindings
 from klimit.report.ensemble_verdict import action, correlation, verdict
 from klimit.report.layout import WIDTH, table, wrap
@@ -32,27 +32,45 @@ def ensemble_report(findings: EnsembleFindings) -> str:
 
 
 def member_table(findings: EnsembleFindings) -> list[str]:
-    """Every member: agreement with gold, what it adds, its best weight, its reliability by agreement alone."""
+    """Every member: agreement with gold, what it adds, its best weight, its reliability by agreement alone.
+
+    Where that is too wide, what it adds loses its interval, then names are cut.
+    """
     found = findings.found
-    head, columns = ["proxy"], [list(found.proxies)]
-    if found.errors is not None:
-        head += [f"corr. with gold [{_level(findings)}]", "adds"]
-        columns += [
-            [correlation(one) for one in found.errors.correlation],
-            [_signed(one) for one in found.errors.adds],
-        ]
-        if found.weights is not None:
-            head.append("weight")
-            columns.append([f"{one.estimate:.2f}" for one in found.weights.weights])
-    if found.collocation is not None:
-        head.append("reliability" if found.errors is not None else f"reliability [{_level(findings)}]")
-        full = found.errors is None
-        columns.append(
-            [correlation(one) if full else f"{one.estimate:.2f}" for one in found.collocation.reliability]
-        )
-    if len(columns) == 1:
+    if found.errors is None and found.collocation is None:
         return []
-    return table([tuple(head), *zip(*columns, strict=True)])
+    lines: list[str] = []
+    for full, names in ((True, list(found.proxies)), (False, list(found.proxies)), (False, _short(findings))):
+        lines = table(list(zip(*_member_columns(findings, names, full=full), strict=True)))
+        if max(map(len, lines)) <= WIDTH:
+            break
+    return lines
+
+
+def _member_columns(findings: EnsembleFindings, names: list[str], *, full: bool) -> list[list[str]]:
+    """Columns with their heads."""
+    found, level = findings.found, _level(findings)
+    columns = [["proxy", *names]]
+    if found.errors is not None:
+        columns.append(
+            [f"corr. with gold [{level}]", *(correlation(one) for one in found.errors.correlation)]
+        )
+        columns.append(["adds", *(_signed(one, full=full) for one in found.errors.adds)])
+        if found.weights is not None:
+            columns.append(
+                ["weight", *(f"{round(one.estimate, 2) + 0.0:.2f}" for one in found.weights.weights)]
+            )
+    if found.collocation is not None:
+        told = [correlation(one) for one in found.collocation.reliability]
+        if found.errors is None:
+            columns.append([f"reliability [{level}]", *told])
+        else:
+            columns.append(["reliability", *(text.split(" ")[0] for text in told)])
+    return columns
+
+
+def _short(findings: EnsembleFindings) -> list[str]:
+    return [short_name(name) for name in findings.found.proxies]
 
 
 def law_table(findings: EnsembleFindings) -> list[str]:
@@ -189,8 +207,9 @@ def _capped(value: Value) -> str:
     return correlation(Value(estimate, low, high)) if math.isfinite(estimate) else "-"
 
 
-def _signed(value: Value) -> str:
-    return f"{value.estimate:+.3f} [{value.low:+.3f}, {value.high:+.3f}]"
+def _signed(value: Value, *, full: bool) -> str:
+    ends = f" [{value.low:+.3f}, {value.high:+.3f}]" if full else ""
+    return f"{value.estimate:+.3f}{ends}"
 
 
 def _level(findings: EnsembleFindings) -> str:

@@ -46,10 +46,12 @@ class HackingFindings:
     Attributes:
         found: the result.
         asked: whether the reader chose the budgets: the table then shows those.
+        asked_sizes: whether the reader chose each N.
     """
 
     found: Hacking
     asked: bool = False
+    asked_sizes: bool = False
 
     @cached_property
     def turn(self) -> Turn:
@@ -224,11 +226,11 @@ class HackingFindings:
 
     @cached_property
     def sizes(self) -> list[int]:
-        """Indices of the N shown: the best one and the last among them, about one an octave."""
+        """Indices of the N shown: those asked for, or about one an octave with the best and the last."""
         chosen = self.found.best_of_n
         usable = [i for i in range(len(chosen.setting)) if chosen.setting[i] > 1]
         top = int(np.argmax(chosen.gold_gain))
-        while len(usable) > _MOST_SIZES and not self.asked:
+        while len(usable) > _MOST_SIZES and not self.asked_sizes:
             usable = [i for place, i in enumerate(reversed(usable)) if place % 2 == 0 or i == top][::-1]
         return usable
 

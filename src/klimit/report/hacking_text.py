@@ -121,7 +121,9 @@ def labels_line(findings: HackingFindings) -> str:
     number, exact = wanted
     if number <= found.n_labels:
         return f"{text}: enough to know the threshold to a quarter either way."
-    return f"{text}; {'about' if exact else 'at least'} {number:,} would settle the threshold to a quarter either way."
+    about = "about" if exact else "at least"
+    more = ", so more prompts as well" if number > total else ""
+    return f"{text}; {about} {number:,} labels would settle the threshold to a quarter either way{more}."
 
 
 def labels_wanted(findings: HackingFindings) -> tuple[int, bool] | None:
