@@ -405,9 +405,10 @@ class TestBlocks:
 
     def test_best_of_n_by_rank_without_ties_is_known_exactly_by_the_correction_too(self):
         rewards, sizes = np.sort(draw(prompts=30), axis=1), np.array([2, 4, 8, 16, 32, 64])
-        gain, bias = corrected_best_gains(rewards.ravel(), np.arange(31) * 64, RANK, sizes, seed=0)
+        found = corrected_best_gains(rewards.ravel(), np.arange(31) * 64, RANK, sizes, seed=0)
+        gain = found.gain
         np.testing.assert_allclose(gain, np.tile(sizes / (sizes + 1) - 0.5, (30, 1)), rtol=1e-12)
-        assert not bias.any()
+        assert not found.bias.any()
         # Negative control: among themselves, the winner counts itself.
         own = best_gains((rewards.argsort(axis=1).ravel() + 0.5) / 64, np.arange(31) * 64, sizes)
         assert own / gain - 1 == pytest.approx(np.full(own.shape, 1 / 64))
@@ -415,6 +416,6 @@ class TestBlocks:
     def test_best_of_n_by_rank_with_ties_agrees_with_the_unbiased_win_rate(self):
         rewards = np.sort(draw("five-levels", 2000, 32), axis=1)
         offsets, sizes = np.arange(2001) * 32, np.array([2, 4, 8, 16, 32])
-        ours, _ = corrected_best_gains(rewards.ravel(), offsets, RANK, sizes, seed=0)
+        ours = corrected_best_gains(rewards.ravel(), offsets, RANK, sizes, seed=0).gain
         win_rate = best_of_n_values(rewards.ravel(), offsets, sizes.tolist()).win_rate
         np.testing.assert_allclose(ours.mean(axis=0), win_rate.mean(axis=0) - 0.5, rtol=6e-3)

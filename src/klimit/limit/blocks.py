@@ -82,6 +82,22 @@ def deals_for_blocks(offsets: NDArray[np.int64]) -> int:
     return int(min(_MOST_DEALS, max(1, _MOST_WORK // work)))
 
 
+@dataclass(frozen=True, eq=False)
+class CorrectedGains:
+    """Best-of-N in a transformed reward.
+
+    Attributes:
+        gain: one a prompt, ``(P, J)``.
+        bias: an allowance for the bias that is left in their mean, ``(J,)``.
+        variance: of a prompt's gain within the prompt, a mean over prompts bounded from above, ``(J,)``; None where
+            nothing was corrected, or the transform is ``rank``.
+    """
+
+    gain: Array
+    bias: Array
+    variance: Array | None
+
+
 def best_gains(
     values: NDArray[np.floating[Any]], offsets: NDArray[np.int64], sizes: NDArray[np.int64]
 ) -> Array:
@@ -106,7 +122,7 @@ def corrected_best_gains(
     sizes: NDArray[np.int64],
     *,
     seed: int,
-) -> tuple[Array, Array]:
+) -> CorrectedGains:
     """Gain of best-of-N in the transformed reward, without the bias of an estimated transform.
 
     ``G_m`` is the gain in blocks of ``m`` samples, each transformed by its own. ``C_n = 2 G_n - G_{n/2}`` is without
@@ -121,42 +137,47 @@ def corrected_best_gains(
         transform: which one.
         sizes: each N, from 1 to the smallest prompt's number of completions, ``(J,)``.
         seed: of the blocks.
-
-    Returns:
-        The gains, one a prompt, ``(P, J)``; and an allowance for the bias that is left in their mean, ``(J,)``.
     """
     sizes = np.asarray(sizes, dtype=np.int64)
     column = transform_column(transform, values, offsets)
     whole = best_gains(column, offsets, sizes)
     fewest = int(np.diff(offsets).min())
     if not len(sizes) or fewest < (4 if transform == RANK else MIN_COMPLETIONS):
-        return whole, np.zeros(len(sizes))
+        return CorrectedGains(whole, np.zeros(len(sizes)), None)
     half, quarter = fewest // 2, fewest // 4
     asked = np.concatenate([sizes, [half, quarter]])
 
-    def mean_gains(parts: int) -> Array:
-        """``G_{n/parts}`` of each prompt, at N that such blocks show."""
+    def mean_gains(parts: int) -> tuple[Array, Array]:
+        """``G_{n/parts}`` of each prompt, at N that such blocks show; and its variance within prompts, a mean."""
         upto, deals = np.minimum(asked, fewest // parts), deals_for_blocks(offsets)
-        total = np.zeros((len(offsets) - 1, len(asked)))
+        total, spread = np.zeros((len(offsets) - 1, len(asked))), np.zeros(len(asked))
         for number in range(deals):
             (blocks,) = dealt(values, offsets, transform, seed=seed, number=number, parts=(parts,))
-            each = best_gains(blocks.values, blocks.offsets, upto)
-            total += each.reshape(-1, parts, len(asked)).mean(axis=1) / deals
-        return total
+            each = best_gains(blocks.values, blocks.offsets, upto).reshape(-1, parts, len(asked))
+            total += each.mean(axis=1) / deals
+            spread += each.var(axis=1, ddof=1).mean(axis=0) / parts / deals
+        return total, spread
 
     plain = np.concatenate([whole, best_gains(column, offsets, asked[-2:])], axis=1)
-    halves = mean_gains(2)
+    halves, variance = mean_gains(2)
     once = 2 * plain - halves
     gain = np.where(sizes <= half, once[:, :-2], whole * _ratio(once[:, -2], plain[:, -2]))
     if transform == RANK:
-        return gain, np.zeros(len(sizes))
-    last = once - (2 * halves - mean_gains(4))
+        return CorrectedGains(gain, np.zeros(len(sizes)), None)
+    last = once - (2 * halves - mean_gains(4)[0])
     twice = once + last / 3
     gain = np.where(sizes <= quarter, twice[:, :-2], gain * _ratio(twice[:, -1], once[:, -1]))
     left = np.maximum(0.5 * np.abs(last.mean(axis=0)), 0.1 * np.abs((once - plain).mean(axis=0)))
     carried = 2 * np.abs(gain.mean(axis=0)) * left[-1] / max(abs(float(twice[:, -1].mean())), 1e-300)
     carried += np.where(sizes > half, 0.5 * np.abs((gain - whole).mean(axis=0)), 0.0)
-    return gain, np.where(sizes == 1, 0.0, np.where(sizes <= quarter, left[:-2], carried))
+    bias = np.where(sizes == 1, 0.0, np.where(sizes <= quarter, left[:-2], carried))
+    # Halves of a prompt differ by all that its samples leave open, the transform included.
+    growth = np.array([_ratio(whole[:, j], plain[:, -2]) ** 2 for j in range(len(sizes))])
+    variance = np.where(sizes <= half, variance[:-2], variance[-2] * growth)
+    noise = np.sqrt(variance)
+    return CorrectedGains(
+        gain, bias, (noise + (np.std(gain - whole, axis=0) if len(gain) > 1 else noise)) ** 2
+    )
 
 
 def _ratio(after: Array, before: Array) -> float:

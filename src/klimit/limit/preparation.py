@@ -130,8 +130,8 @@ def _estimated(raw: Rewards, transform: Transform, seed: int) -> Rewards:
             best=np.broadcast_to(n / (n + 1) - 0.5, (raw.n_prompts, len(n))),
             known=True,
         )
-    best, _ = corrected_best_gains(raw.values, offsets, transform, raw.sizes, seed=seed)
-    return replace(result, best=best)
+    corrected = corrected_best_gains(raw.values, offsets, transform, raw.sizes, seed=seed)
+    return replace(result, best=corrected.gain)
 
 
 def _ties_nowhere(raw: Rewards) -> bool:

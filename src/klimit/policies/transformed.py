@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from klimit.limit.blocks import corrected_best_gains
-from klimit.policies.levels import Floats
 from klimit.policies.values import PromptValues, best_of_n_values
 from klimit.rewards.transforms import RANK, Transform, transform_column
 from klimit.samples.sorting import SortedGroup, for_sorted_groups
@@ -51,12 +50,14 @@ def transformed_values(
         ordered[offsets[group.prompts][:, None] + np.arange(group.n)] = group.rewards
 
     for_sorted_groups(place, values, offsets)
-    gain, bias = corrected_best_gains(ordered, offsets, transform, np.array(sizes), seed=seed)
-    variance = None
-    if found.gain_variance is not None:
-        variance = _corrected_variance(found.gain_variance, found.gain, gain)
+    corrected = corrected_best_gains(ordered, offsets, transform, np.array(sizes), seed=seed)
+    variance = found.gain_variance
+    if variance is not None and corrected.variance is not None:
+        variance = np.broadcast_to(corrected.variance, variance.shape)
+        if len(variance) > 1:  # nor can prompts differ by less than what each of them leaves open
+            variance = np.minimum(variance, corrected.gain.var(axis=0, ddof=1))
     base = found.base if transform.base_mean is None else np.full_like(found.base, transform.base_mean)
-    return replace(found, base=base, gain=gain, gain_variance=variance, gain_bias=bias)
+    return replace(found, base=base, gain=corrected.gain, gain_variance=variance, gain_bias=corrected.bias)
 
 
 def _ranked(values: PromptValues, sizes: Sequence[int]) -> PromptValues:
@@ -68,18 +69,3 @@ def _ranked(values: PromptValues, sizes: Sequence[int]) -> PromptValues:
         gain = np.broadcast_to(n / (n + 1) - 0.5, values.gain.shape)
         variance = None if values.win_variance is None else np.zeros_like(values.win_variance)
     return replace(values, base=np.full_like(values.base, 0.5), gain=gain, gain_variance=variance)
-
-
-def _corrected_variance(variance: Floats, plain: Floats, corrected: Floats) -> Floats:
-    """What the variance within prompts can be at most once the gains are corrected, a mean over prompts.
-
-    Args:
-        variance: of the uncorrected gains, the transform taken for given, ``(P, k)``.
-        plain: the uncorrected gains.
-        corrected: the corrected ones: their spread between prompts is another bound.
-    """
-    if len(variance) < 2:
-        return 4 * variance
-    within = np.sqrt(variance.mean(axis=0)) + (corrected - plain).std(axis=0, ddof=1)
-    most = np.minimum(within**2, corrected.var(axis=0, ddof=1))
-    return np.broadcast_to(most, variance.shape)
