@@ -77,7 +77,7 @@ def test_the_verdict_says_the_numbers_of_python(run, scored):
         f"Best-of-{best.setting.estimate:g} by it gains +{gain.estimate:.3f} [{gain.low:.3f}, {gain.high:.3f}]"
         in text
     )
-    assert f"beta = {found.best.setting.estimate:.3f}" in text
+    assert f"beta {found.best.setting.estimate:.3f}" in text
 
 
 def test_the_table_along_the_tilt_is_the_result_at_round_budgets(run, scored):
@@ -166,7 +166,9 @@ def test_labels_for_a_part_say_how_many_there_are_and_how_many_are_wanted(run, t
     written, text = strict(done.out), " ".join(done.err.split())
     assert written["n_labels"] == table["gold"].notna().sum() == 4800
     assert "gold is known for 4,800 of 19,200 completions (25%);" in text
-    assert re.search(r"(about|at least) [\d,]+ labels would settle the threshold to a quarter either way", text)
+    assert re.search(
+        r"(about|at least) [\d,]+ labels would settle the threshold to a quarter either way", text
+    )
     assert "must be up to chance" in text
     assert written["gap"] is None
 

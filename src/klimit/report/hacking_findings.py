@@ -172,6 +172,11 @@ class HackingFindings:
             known = [Value(low, low, low)]
         return Unit.fitting(*known, signed=True)
 
+    def gain(self, value: Value, *, signed: bool = True) -> str:
+        """A gain in gold with its interval."""
+        text = self.gains.form.estimate(value.estimate, value.low, value.high)
+        return text if signed else text.removeprefix("+")
+
     @cached_property
     def proxies(self) -> Unit:
         """How gains in the proxy are written."""
@@ -237,5 +242,6 @@ class HackingFindings:
 
 def rounded_up(count: float) -> int:
     """A number of labels or prompts in two digits: more would pretend to know."""
-    digits = max(0, math.floor(math.log10(max(count, 1.0))) - 1)
-    return int(math.ceil(count / 10**digits) * 10**digits)
+    digits: int = max(0, math.floor(math.log10(max(count, 1.0))) - 1)
+    # Rounding errors are no further label.
+    return int(math.ceil(round(count / 10**digits, 6)) * 10**digits)

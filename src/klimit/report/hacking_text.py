@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 
 from klimit.proxies.result import Best
-from klimit.report.audit_numbers import Unit
 from klimit.report.hacking_action import action
 from klimit.report.hacking_findings import HackingFindings, Row, rounded_up
 from klimit.report.hacking_verdict import verdict
 from klimit.report.layout import table, wrap
 from klimit.report.numbers import RewardFormat, kl_text, nats, percent, plural
-from klimit.values import Value
 
 Cells = tuple[str, ...]
 
@@ -56,7 +54,7 @@ def selection_table(findings: HackingFindings) -> list[str]:
                 f"{chosen.setting[i]:g}",
                 kl_text(chosen.kl[i]),
                 proxy,
-                findings.gains.full(findings.selected(i)),
+                findings.gain(findings.selected(i)),
             )
         )
     return ["Best-of-N by the proxy:", *table(rows)] if len(rows) > 1 else []
@@ -67,7 +65,7 @@ def best_table(findings: HackingFindings) -> list[str]:
     found = findings.found
     bests = {"beta": found.best if findings.found.horizon > 0 else None, "N": found.best_of_n.best}
     bests["mu"] = None if found.best_of_poisson is None else found.best_of_poisson.best
-    rows: list[Cells] = [("best", "as good", "KL, nats", f"gold gain [{_level(findings)}]")]
+    rows: list[Cells] = [("best", "as good", "nats", f"gold gain [{_level(findings)}]")]
     rows += [_best_row(name, best, findings) for name, best in bests.items() if best is not None]
     return ["Where gold is highest:", *table(rows)]
 
@@ -142,13 +140,15 @@ def gap_lines(findings: HackingFindings) -> list[str]:
     if gap is None:
         return []
     at = f"At that beta ({RewardFormat.fitting(gap.beta).price(gap.beta)}, of proxy and gold alike) gold's own optimum"
-    unit = Unit(findings.gains.form)
-    gap_bound, regret_bound = (f"at most {unit.number(bound)}" for bound in (gap.gap_bound, gap.regret_bound))
+    gap_bound, regret_bound = (
+        f"at most {findings.gains.form.price(bound)}" for bound in (gap.gap_bound, gap.regret_bound)
+    )
     if gap.status == "bracket":
         return [f"{at} lies beyond the horizon: the gap to it is {gap_bound}, the regret {regret_bound}."]
+    gold, regret = (findings.gain(value, signed=False) for value in (gap.gap, gap.regret))
     return [
-        f"{at} has {unit.full(gap.gap)} more gold (gap; {gap_bound}); of gold less beta KL the proxy loses "
-        f"{unit.full(gap.regret)} (regret; {regret_bound})."
+        f"{at} has {gold} more gold (gap; {gap_bound}); of gold less beta KL the proxy loses {regret} (regret; "
+        f"{regret_bound})."
     ]
 
 
@@ -171,7 +171,7 @@ def _tilt_row(row: Row, findings: HackingFindings) -> Cells:
         return kl_text(row.kl), "-", "-", "-", _limit(row, findings)
     beta = RewardFormat.fitting(row.beta).price(row.beta)
     proxy = findings.proxies.number(row.proxy_gain)
-    return kl_text(row.kl), beta, proxy, findings.gains.full(row.gold_gain), _limit(row, findings)
+    return kl_text(row.kl), beta, proxy, findings.gain(row.gold_gain), _limit(row, findings)
 
 
 def _limit(row: Row, findings: HackingFindings) -> str:
@@ -188,12 +188,12 @@ def _best_row(name: str, best: Best, findings: HackingFindings) -> Cells:
         or (name, setting.estimate) == ("N", 1.0)
     ):
         return f"{name}: none", "-", kl_text(0.0), "+0: the base policy"
-    unit = Unit.for_one(Value(setting.estimate, setting.estimate, setting.estimate))
+    form = RewardFormat.fitting(setting.estimate)
 
     def text(x: float) -> str:
-        return (f"{x:g}" if name != "beta" else unit.number(x)) if math.isfinite(x) else "any above"
+        return (f"{x:g}" if name != "beta" else form.price(x)) if math.isfinite(x) else "any above"
 
-    end = " (last shown)" if best.at_end else ""
+    end = " (last)" if best.at_end else ""
     tied = text(setting.estimate)
     if setting.low < setting.high:
         tied = (
@@ -202,10 +202,10 @@ def _best_row(name: str, best: Best, findings: HackingFindings) -> Cells:
             else f"{text(setting.low)} or more"
         )
     return (
-        f"{name} = {text(setting.estimate)}{end}",
+        f"{name} {text(setting.estimate)}{end}",
         tied,
         kl_text(best.kl.estimate),
-        findings.gains.full(best.gold_gain),
+        findings.gain(best.gold_gain),
     )
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 
-from klimit.report.audit_numbers import Unit
 from klimit.report.hacking_findings import HackingFindings
-from klimit.report.numbers import kl_text, nats
+from klimit.report.numbers import RewardFormat, kl_text, nats
 from klimit.values import Value
 
 
@@ -57,10 +56,9 @@ def gain_sentence(findings: HackingFindings) -> str:
     found = findings.found
     if not findings.helps or not math.isfinite(found.best.setting.estimate):
         return ""
-    where = (
-        f"{nats(found.best.kl.estimate)} (beta {Unit.for_one(found.best.setting).short(found.best.setting)})"
-    )
-    gain = findings.gains.full(found.best.gold_gain)
+    beta = found.best.setting.estimate
+    where = f"{nats(found.best.kl.estimate)} (beta {RewardFormat.fitting(beta).price(beta)})"
+    gain = findings.gain(found.best.gold_gain)
     if found.best.at_end:
         text = f"By {where} {found.gold_name} gains {gain}"
     else:
@@ -69,7 +67,7 @@ def gain_sentence(findings: HackingFindings) -> str:
     if ideal is None:
         return f"{text}."
     limit = Value(ideal.gain, ideal.gain_low, ideal.gain_high)
-    return f"{text}; its own limit there is {findings.gains.full(limit)}."
+    return f"{text}; its own limit there is {findings.gain(limit)}."
 
 
 def selection_sentence(findings: HackingFindings) -> str:
@@ -77,10 +75,10 @@ def selection_sentence(findings: HackingFindings) -> str:
     chosen = findings.found.best_of_n
     best, most = chosen.best, len(chosen.setting) - 1
     if not findings.selects and chosen.gold_gain_high[-1] < 0:
-        return f"Best-of-{chosen.setting[-1]:g} by it loses: {findings.gains.full(findings.selected(most))}."
+        return f"Best-of-{chosen.setting[-1]:g} by it loses: {findings.gain(findings.selected(most))}."
     if not findings.selects:
         return "Nor does best-of-N by it surely gain at any N." if most > 0 else ""
-    gain = findings.gains.full(best.gold_gain)
+    gain = findings.gain(best.gold_gain)
     text = f"Best-of-{best.setting.estimate:g} by it gains {gain} for {nats(best.kl.estimate)}"
     if best.at_end:
         return f"{text}, and more may gain more."
