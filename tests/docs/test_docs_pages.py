@@ -23,7 +23,7 @@ import pytest
 from klimit.cli.entry import run
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = ("audit.md", "hacking.md", "ensembles.md")
+PAGES = ("audit.md", "hacking.md", "ensembles.md", "transforms.md")
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.M | re.S)
 NUMBER = re.compile(r"\d+\.\d+|\d+")
 
