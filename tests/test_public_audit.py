@@ -15,7 +15,13 @@ def python(code: str) -> None:
 
 @pytest.mark.parametrize(
     "first",
-    ["pass", "klimit.Audit", "import klimit.audits.result", "from klimit.audits import parts", "klimit.audit"],
+    [
+        "pass",
+        "klimit.Audit",
+        "import klimit.audits.result",
+        "from klimit.audits import parts",
+        "klimit.audit",
+    ],
 )
 def test_the_name_is_the_function(first):
     python(f"import klimit\n{first}\nassert callable(klimit.audit) and klimit.audit.__name__ == 'audit'")

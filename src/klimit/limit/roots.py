@@ -93,7 +93,8 @@ def solve_increasing(function: Callable[[Array], tuple[Any, Any]], start: Array)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             step = np.where(value == 0, 0.0, -value / slope)
         # a slope that says nothing still has a side
-        most = np.maximum(3.0, np.abs(x))  # at most double what is large already: near saturation roots lie far out
+        # Near saturation roots lie far out: a step may double what is large already.
+        most = np.maximum(3.0, np.abs(x))
         step = np.where(np.isfinite(step), np.clip(step, -most, most), np.where(value < 0, most, -most))
         close = np.abs(step) <= 1e-9 * (1.0 + np.abs(x))  # the next error is the square of this step
         new = x + step
