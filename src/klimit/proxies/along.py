@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from klimit.audits.measured import Array, Measured
 from klimit.limit.dual import Grid
-from klimit.limit.estimator import Estimates, Inference
+from klimit.limit.estimator import Inference
 from klimit.limit.kernels import grid as tilt_grid
 from klimit.limit.levels import PromptLevels
 from klimit.limit.preparation import T_LOW, Rewards
@@ -100,35 +100,58 @@ class Tilt:
         chosen = self.usable if which >= 3 else np.ones(len(self.usable), dtype=bool)
         weights = self.grid.basis(np.asarray(u), derivative=derivative)
         blocks = self.statistics[:, which][:, chosen] @ weights.T
-        found, sign = signed_estimate(self.inference, blocks)
+        value, moved, bias = signed_estimate(self.inference, blocks)
         influence = np.zeros((blocks.shape[-1], len(chosen)))
-        influence[:, chosen] = (found.influence * sign).T * (len(chosen) / chosen.sum())
-        value, bias = (sign * found.value).tolist(), found.bias.tolist()
-        return [Measured(value[k], influence[k], bias[k], bias[k]) for k in range(len(value))]
+        influence[:, chosen] = moved.T * (len(chosen) / chosen.sum())
+        return [
+            Measured(v, influence[k], b, b)
+            for k, (v, b) in enumerate(zip(value.tolist(), bias.tolist(), strict=True))
+        ]
 
 
-def signed_estimate(inference: Inference, blocks: Array) -> tuple[Estimates, Array]:
+def signed_estimate(inference: Inference, blocks: Array) -> tuple[Array, Array, Array]:
     """Extrapolate a quantity whose bias may have either sign.
 
-    The limit's estimator takes the bias to be downwards; where the blocks say otherwise the sign is turned for it.
+    The limit's estimator takes the bias to be downwards. It is asked for the quantity and for its negative, and the two
+    answers are weighed by how surely the blocks show either sign: the estimate moves smoothly where the bias passes 0.
 
     Args:
         inference: how.
         blocks: plug-ins on blocks of ``n, n/2, n/4, n/8``, ``(4, P, K)``.
 
     Returns:
-        Estimates of ``sign * quantity``, and ``sign``, ``(K,)``.
+        Estimates ``(K,)``, the influence of each prompt ``(P, K)`` and the half-width allowed for remaining bias
+        ``(K,)``.
     """
-    means = blocks.mean(axis=1)
-    sign = np.where(means[0] >= means[2], 1.0, -1.0)
-    turned = blocks * sign
-    levels = PromptLevels(
-        corrected=2 * turned[:-1] - turned[1:],
-        plug_in=turned[0],
-        shift=np.zeros(blocks.shape[-1]),
-        within=lambda prompts: np.zeros_like(turned[0][prompts]),
+    weight = _downwards(blocks[0] - blocks[2])
+    up, down = (inference.estimate(_levels(sign * blocks)) for sign in (1.0, -1.0))
+    return (
+        weight * up.value - (1 - weight) * down.value,
+        weight * up.influence - (1 - weight) * down.influence,
+        weight * up.bias + (1 - weight) * down.bias,
     )
-    return inference.estimate(levels), sign
+
+
+def _downwards(difference: Array) -> Array:
+    """How surely the bias of a plug-in is downwards, 0 to 1, from what it gains with more completions ``(P, K)``."""
+    from scipy.special import ndtr
+
+    n_prompts = len(difference)
+    if n_prompts < 2:
+        return np.asarray(np.where(difference[0] >= 0, 1.0, 0.0))
+    mean = difference.mean(axis=0)
+    error = difference.std(axis=0, ddof=1) / np.sqrt(n_prompts)
+    surely = np.where(mean == 0, 0.0, np.copysign(np.inf, mean))
+    return np.asarray(ndtr(np.divide(mean, error, out=surely, where=error > 0)))
+
+
+def _levels(blocks: Array) -> PromptLevels:
+    return PromptLevels(
+        corrected=2 * blocks[:-1] - blocks[1:],
+        plug_in=blocks[0],
+        shift=np.zeros(blocks.shape[-1]),
+        within=lambda prompts: np.zeros_like(blocks[0][prompts]),
+    )
 
 
 def tilt_by(scored: Scored, rewards: Rewards, octaves: int, inference: Inference, *, seed: int) -> Tilt:
