@@ -191,7 +191,7 @@ class Audit:
         return pd.DataFrame({name: column for name, column in table.items() if column is not None})
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
-        """Draw the policy on the plane of KL and reward; see :func:`klimit.report.audit_figure.plot_audits`."""
+        """Draw the policy on the plane of KL and reward; see :func:`klimit.reports.audit.figure.plot_audits`."""
         return Audits((self,)).plot(ax, **options)
 
     def __repr__(self) -> str:
@@ -282,8 +282,8 @@ class Audits(Sequence[Audit]):
         return pd.DataFrame(rows)
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
-        """Draw the policies beside the limit; see :func:`klimit.report.audit_figure.plot_audits`."""
-        from klimit.report.audit_figure import plot_audits
+        """Draw the policies beside the limit; see :func:`klimit.reports.audit.figure.plot_audits`."""
+        from klimit.reports.audit.figure import plot_audits
 
         drawn: Axes = plot_audits(self, ax=ax, **options)
         return drawn

@@ -205,14 +205,14 @@ def _read(
 
 
 def _json(audits: Audits, options: dict[str, Any]) -> str:
-    from klimit.report.audit_payload import audits_payload
-    from klimit.report.payload import to_json
+    from klimit.reports.audit.payload import audits_payload
+    from klimit.reports.frontier.payload import to_json
 
     return to_json(audits_payload(audits, options=options))
 
 
 def _csv(audits: Audits) -> str:
-    from klimit.report.audit_prompts import prompts_csv
+    from klimit.reports.audit.prompts import prompts_csv
 
     return prompts_csv(audits)
 
@@ -220,14 +220,14 @@ def _csv(audits: Audits) -> str:
 def _figures(audits: Audits, plot: str | None, plot_parts: str | None) -> dict[str, bytes]:
     contents = {}
     if plot is not None:
-        from klimit.report.audit_figure import draw_audits
-        from klimit.report.figure import figure_bytes
+        from klimit.reports.audit.figure import draw_audits
+        from klimit.reports.frontier.figure import figure_bytes
 
         with doing(f"drawing {plot}"):
             contents[plot] = figure_bytes(draw_audits(audits), plot)
     if plot_parts is not None:
-        from klimit.report.audit_bars import draw_parts
-        from klimit.report.figure import figure_bytes
+        from klimit.reports.audit.bars import draw_parts
+        from klimit.reports.frontier.figure import figure_bytes
 
         with doing(f"drawing {plot_parts}"):
             contents[plot_parts] = figure_bytes(draw_parts(audits), plot_parts)
@@ -235,7 +235,7 @@ def _figures(audits: Audits, plot: str | None, plot_parts: str | None) -> dict[s
 
 
 def _words(audits: Audits) -> str:
-    from klimit.report.audit_report import Report
+    from klimit.reports.audit.report import Report
 
     return Report.of(audits).text
 

@@ -11,7 +11,7 @@ import typer
 from klimit.cli.progress import doing
 
 if TYPE_CHECKING:
-    from klimit.report.findings import Findings
+    from klimit.reports.frontier.findings import Findings
     from klimit.samples import Samples
     from klimit.testsystems import TestSystem
 
@@ -38,7 +38,7 @@ def demo(
       klimit demo --plot demo.pdf
     """
     from klimit.cli.frontier import check_outputs, find
-    from klimit.report.text import report
+    from klimit.reports.frontier.text import report
     from klimit.testsystems import GaussianMixture
 
     check_outputs(None, plot, [])
@@ -58,7 +58,7 @@ def demo(
 
 def comparison(findings: Findings, system: TestSystem) -> str:
     """The truth beside the estimate and beside the naive one, which takes the samples for the policy."""
-    from klimit.report.numbers import kl_text
+    from klimit.reports.numbers import kl_text
 
     form = findings.numbers
     points = [point for point in findings.points if point.status == "estimate"]
@@ -106,8 +106,8 @@ def _write(samples: Samples, file: Path) -> None:
 def _draw(findings: Findings, system: TestSystem, path: str) -> None:
     import numpy as np
 
-    from klimit.report.figure import plot_frontier, save_figure
-    from klimit.report.verdict import title
+    from klimit.reports.frontier.figure import plot_frontier, save_figure
+    from klimit.reports.frontier.verdict import title
     from klimit.testsystems import Curve
 
     with doing(f"drawing {path}"):

@@ -14,7 +14,7 @@ from klimit.cli.progress import doing
 if TYPE_CHECKING:
     from klimit.ensembles.result import Ensemble
     from klimit.proxies.by_members import HackingByMembers
-    from klimit.report.ensemble_findings import EnsembleFindings
+    from klimit.reports.ensemble.findings import EnsembleFindings
 
 
 def ensemble(
@@ -76,7 +76,7 @@ def ensemble(
       klimit ensemble samples.parquet --proxies rm_a,rm_b,rm_c --aggregate uwo:0.5 --output with_uwo.parquet
       klimit ensemble samples.csv --proxies rm_a,rm_b,rm_c --plot members.png --json -
     """
-    from klimit.report.ensemble_table import check_table
+    from klimit.reports.ensemble.table import check_table
 
     check_table("--output", output)
     check_outputs({"--json": json, "--output": output}, {"--plot": plot}, inputs=files)
@@ -99,7 +99,7 @@ def ensemble(
         contents[output] = _table(findings.found, output, prompt)
     if plot is not None:
         contents[plot] = _figure(findings, plot)
-    from klimit.report.ensemble_text import ensemble_report
+    from klimit.reports.ensemble.text import ensemble_report
 
     stdout = results if json == STDOUT else None
     deliver(contents, notes=findings.found.samples.notes, words=ensemble_report(findings), stdout=stdout)
@@ -160,7 +160,7 @@ def find(
 
 def _judged(found: Ensemble, subsets: int, seed: int) -> EnsembleFindings:
     from klimit.errors import InputError
-    from klimit.report.ensemble_findings import EnsembleFindings
+    from klimit.reports.ensemble.findings import EnsembleFindings
 
     findings = EnsembleFindings(found)
     if findings.opposed and found.aggregator.given is None:
@@ -185,22 +185,22 @@ def _hacked(found: Ensemble, subsets: int, seed: int) -> HackingByMembers:
 
 
 def _json(findings: EnsembleFindings, options: dict[str, Any]) -> str:
-    from klimit.report.ensemble_payload import ensemble_payload
-    from klimit.report.payload import to_json
+    from klimit.reports.ensemble.payload import ensemble_payload
+    from klimit.reports.frontier.payload import to_json
 
     return to_json(ensemble_payload(findings, options=options))
 
 
 def _table(found: Ensemble, path: str, prompt: list[str] | None) -> bytes:
-    from klimit.report.ensemble_table import samples_table, table_bytes
+    from klimit.reports.ensemble.table import samples_table, table_bytes
 
     with doing(f"writing {path}"):
         return table_bytes(samples_table(found.samples, prompt=prompt), path)
 
 
 def _figure(findings: EnsembleFindings, path: str) -> bytes:
-    from klimit.report.ensemble_figure import draw_ensemble
-    from klimit.report.figure import figure_bytes
+    from klimit.reports.ensemble.figure import draw_ensemble
+    from klimit.reports.frontier.figure import figure_bytes
 
     with doing(f"drawing {path}"):
         return figure_bytes(draw_ensemble(findings), path)

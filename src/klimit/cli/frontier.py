@@ -12,7 +12,7 @@ from klimit.cli.parsing import numbers, taken_down, whole_numbers
 from klimit.cli.progress import doing
 
 if TYPE_CHECKING:
-    from klimit.report.findings import Findings
+    from klimit.reports.frontier.findings import Findings
 
 _STDOUT = "-"
 _FIGURES = (".png", ".svg", ".pdf")
@@ -135,7 +135,7 @@ def find(
         ).at_least(min_completions)
     with doing(f"estimating from {samples.n_completions:,} rewards"):
         import klimit
-        from klimit.report.findings import gather
+        from klimit.reports.frontier.findings import gather
 
         with taken_down() as said:
             limit = klimit.frontier(
@@ -167,7 +167,7 @@ def find(
 def check_outputs(json: str | None, plot: str | None, files: Sequence[str]) -> None:
     """Refuse outputs that cannot be written, before the work."""
     from klimit.errors import InputError
-    from klimit.report import files as output_files
+    from klimit.reports import files as output_files
     from klimit.samples.paths import find_files
 
     if plot is not None and not plot.lower().endswith(_FIGURES):
@@ -178,13 +178,13 @@ def check_outputs(json: str | None, plot: str | None, files: Sequence[str]) -> N
 
 
 def _json(findings: Findings, options: dict[str, Any]) -> str:
-    from klimit.report.payload import payload, to_json
+    from klimit.reports.frontier.payload import payload, to_json
 
     return to_json(payload(findings, options=options))
 
 
 def _figure(findings: Findings, path: str) -> bytes:
-    from klimit.report.figure import draw, figure_bytes
+    from klimit.reports.frontier.figure import draw, figure_bytes
 
     with doing(f"drawing {path}"):
         return figure_bytes(draw(findings), path)
@@ -192,8 +192,8 @@ def _figure(findings: Findings, path: str) -> bytes:
 
 def _deliver(findings: Findings, contents: dict[str, bytes], *, stdout: str | None) -> None:
     """Files first, so that a reader who leaves early does not cost them; words go where stdout is not taken."""
-    from klimit.report.files import write_files
-    from klimit.report.text import report
+    from klimit.reports.files import write_files
+    from klimit.reports.frontier.text import report
 
     write_files(contents)
     for note in findings.limit.samples.notes:

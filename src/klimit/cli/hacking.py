@@ -13,7 +13,7 @@ from klimit.cli.progress import doing
 
 if TYPE_CHECKING:
     from klimit.proxies.result import Hacking
-    from klimit.report.hacking_findings import HackingFindings
+    from klimit.reports.hacking.findings import HackingFindings
     from klimit.samples import Samples
 
 
@@ -83,7 +83,7 @@ def hacking(
     contents = {} if results is None or json == STDOUT else {str(json): results.encode()}
     if plot is not None:
         contents[plot] = _figure(findings, samples, plot)
-    from klimit.report.hacking_text import hacking_report
+    from klimit.reports.hacking.text import hacking_report
 
     stdout = results if json == STDOUT else None
     deliver(contents, notes=samples.notes, words=hacking_report(findings), stdout=stdout)
@@ -125,7 +125,7 @@ def find(
             lower_is_better=lower_is_better,
         ).at_least(min_completions)
     found = _found(samples, proxy, gold, kl=kl, n=n, level=level, seed=seed)
-    from klimit.report.hacking_findings import HackingFindings
+    from klimit.reports.hacking.findings import HackingFindings
 
     return HackingFindings(found, asked=kl is not None, asked_sizes=n is not None), samples
 
@@ -139,16 +139,16 @@ def _found(samples: Samples, proxy: str, gold: str, **options: Any) -> Hacking:
 
 
 def _json(findings: HackingFindings, options: dict[str, Any]) -> str:
-    from klimit.report.hacking_payload import hacking_payload
-    from klimit.report.payload import to_json
+    from klimit.reports.frontier.payload import to_json
+    from klimit.reports.hacking.payload import hacking_payload
 
     return to_json(hacking_payload(findings, options=options))
 
 
 def _figure(findings: HackingFindings, samples: Samples, path: str) -> bytes:
-    from klimit.report.figure import figure_bytes
-    from klimit.report.hacking_figure import draw_hacking
-    from klimit.report.hacking_findings import HackingFindings
+    from klimit.reports.frontier.figure import figure_bytes
+    from klimit.reports.hacking.figure import draw_hacking
+    from klimit.reports.hacking.findings import HackingFindings
 
     found = findings.found
     if findings.asked:  # the budgets asked for are too few for a curve

@@ -24,7 +24,7 @@ def check_outputs(
     Raises:
         InputError: one line says which, and why.
     """
-    from klimit.report.files import check_outputs as check
+    from klimit.reports.files import check_outputs as check
     from klimit.samples.paths import find_files
 
     for option, path in figures.items():
@@ -43,7 +43,7 @@ def deliver(
     contents: Mapping[str, bytes], *, notes: Iterable[str], words: str, stdout: str | None = None
 ) -> None:
     """Files first, so that a reader who leaves early does not cost them; words go where stdout is not taken."""
-    from klimit.report.files import write_files
+    from klimit.reports.files import write_files
 
     write_files(contents)
     for note in notes:

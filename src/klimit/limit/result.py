@@ -314,8 +314,8 @@ class Frontier:
         return pd.DataFrame({name: getattr(self, name) for name in names})
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
-        """Draw the limit with its band, horizon and bracket; see :func:`klimit.report.figure.plot_frontier`."""
-        from klimit.report.figure import plot_frontier
+        """Draw the limit, its band, horizon and bracket; see :func:`klimit.reports.frontier.figure.plot_frontier`."""
+        from klimit.reports.frontier.figure import plot_frontier
 
         drawn: Axes = plot_frontier(self, ax=ax, **options)
         return drawn

@@ -153,8 +153,8 @@ class Hacking:
         return pd.DataFrame({name: getattr(self, name) for name in _ALONG})
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
-        """Draw gold and proxy along the tilt; see :func:`klimit.report.hacking_figure.plot_hacking`."""
-        from klimit.report.hacking_figure import plot_hacking
+        """Draw gold and proxy along the tilt; see :func:`klimit.reports.hacking.figure.plot_hacking`."""
+        from klimit.reports.hacking.figure import plot_hacking
 
         drawn: Axes = plot_hacking(self, ax=ax, **options)
         return drawn

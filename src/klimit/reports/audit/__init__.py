@@ -1,0 +1,1 @@
+"""An audit for readers: words, tables, JSON and figures."""

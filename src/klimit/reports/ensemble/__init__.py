@@ -1,0 +1,1 @@
+"""An ensemble for readers: words, tables, JSON and figures."""

@@ -1,0 +1,1 @@
+"""A proxy against gold for readers: words, tables, JSON and figures."""
