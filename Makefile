@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test format clean
+.PHONY: demo test docs linkcheck format clean
 
 demo: .venv/core.stamp
 	$(BIN)/klimit demo
@@ -12,6 +12,14 @@ test: .venv/test.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+# The site, in build/docs; needs no network. `make linkcheck` asks the web whether its external links still lead somewhere.
+docs: .venv/docs.stamp
+	$(BIN)/sphinx-build -W -n --keep-going -q -d build/doctrees docs build/docs
+	@echo "Open build/docs/index.html"
+
+linkcheck: .venv/docs.stamp
+	$(BIN)/sphinx-build -b linkcheck -q -d build/doctrees docs build/linkcheck
 
 format: .venv/test.stamp
 	$(BIN)/ruff check --fix .
@@ -31,5 +39,9 @@ format: .venv/test.stamp
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	touch $@ .venv/core.stamp
 
+.venv/docs.stamp: pyproject.toml .venv/python.stamp
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@ .venv/core.stamp
+
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
+	rm -rf build .venv .mypy_cache .ruff_cache .pytest_cache

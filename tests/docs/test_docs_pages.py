@@ -23,8 +23,8 @@ import pytest
 from klimit.cli.entry import run
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = ("audit.md", "hacking.md", "ensembles.md", "transforms.md")
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.M | re.S)
+PAGES = tuple(sorted(page.name for page in DOCS.glob("*.md") if BLOCK.search(page.read_text())))
 NUMBER = re.compile(r"\d+\.\d+|\d+")
 
 
