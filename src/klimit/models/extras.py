@@ -12,6 +12,7 @@ _EXTRA = {
     "torch": "lm",
     "transformers": "lm",
     "datasets": "lm",
+    "huggingface_hub.utils.logging": "lm",
     "pyarrow": "server",
     "pyarrow.parquet": "server",
     "filelock": "server",

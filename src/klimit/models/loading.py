@@ -234,7 +234,11 @@ class _quiet:
         self.before = self.logging.get_verbosity()
         self.logging.set_verbosity_error()
         self.logging.disable_progress_bar()
+        self.hub = needed("huggingface_hub.utils.logging")
+        self.hub_before = self.hub.get_verbosity()
+        self.hub.set_verbosity_error()
 
     def __exit__(self, *_: object) -> None:
         self.logging.set_verbosity(self.before)
         self.logging.enable_progress_bar()
+        self.hub.set_verbosity(self.hub_before)
