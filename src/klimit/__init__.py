@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from klimit.errors import KlimitWarning as KlimitWarning
     from klimit.limit.frontier import frontier as frontier
     from klimit.limit.result import Frontier as Frontier
+    from klimit.models.sample import sample as sample
     from klimit.policies import best_of_n as best_of_n
     from klimit.policies import best_of_poisson as best_of_poisson
     from klimit.policies import rejection_sampling as rejection_sampling
@@ -48,6 +49,7 @@ _HOMES = {
     "hacking": "klimit.proxies.hacking",
     "read_samples": "klimit.samples",
     "rejection_sampling": "klimit.policies",
+    "sample": "klimit.models.sample",
     "soft_best_of_n": "klimit.policies",
 }
 _MODULES = ("selectors", "testsystems")
@@ -70,6 +72,7 @@ __all__ = [
     "hacking",
     "read_samples",
     "rejection_sampling",
+    "sample",
     "selectors",
     "soft_best_of_n",
     "testsystems",
