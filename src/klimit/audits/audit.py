@@ -59,7 +59,7 @@ def audit(
         base: completions drawn from the reference on the same prompts, with the same reward.
         reward: the reward column, where there are several.
         transform: of the reward, by the base samples: ``"identity"``, ``"standardised"``, ``"rank"``,
-            ``"log-sigmoid-centred"``, ``"clipped:LOW,HIGH"``; see :mod:`klimit.rewards.transforms`.
+            ``"log-sigmoid-centred"``, ``"clipped:LOW,HIGH"``; see :mod:`klimit.rewards`.
         level: nominal cover of the intervals.
         seed: of the random blocks of samples.
         kl_estimator: ``"k1"``, ``"k2"`` (biased), ``"k3"`` or ``"rao-blackwellised"`` (needs ``token_kl``); by default

@@ -183,7 +183,7 @@ class Audit:
         return pd.DataFrame(rows, columns=["quantity", "estimate", "low", "high"])
 
     def prompts_frame(self) -> pd.DataFrame:
-        """The audit prompt by prompt, one row a prompt: the arrays of :class:`PromptTable` that are known."""
+        """The audit prompt by prompt, one row a prompt: the arrays of :attr:`prompts` that are known."""
         import pandas as pd
 
         table = {name: getattr(self.prompts, name) for name in PromptTable.__dataclass_fields__}

@@ -36,7 +36,12 @@ FEWEST = 3
 
 @dataclass(frozen=True)
 class Triple:
-    """Three proxies and the reliability of each by these three alone; nan where they have no common factor."""
+    """Three proxies and the reliability of each by these three alone.
+
+    Attributes:
+        members: names of the three.
+        reliability: of each; nan where they have no common factor.
+    """
 
     members: tuple[str, str, str]
     reliability: tuple[float, float, float]

@@ -66,8 +66,7 @@ def ensemble(
 
     Raises:
         InputError: no such columns, values missing, fewer than two proxies, a proxy or gold that never varies
-        within a prompt,
-            fewer than three completions of a prompt, proxies that do not rise with gold.
+            within a prompt, fewer than three completions of a prompt, proxies that do not rise with gold.
 
     Warns:
         KlimitWarning: the samples cannot support part of the answer; the rest is given.

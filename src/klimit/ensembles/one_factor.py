@@ -43,9 +43,8 @@ def triples(covariance: Array) -> tuple[list[tuple[int, int, int]], Array]:
     """Reliabilities ``C_ij C_ik / (C_jk C_ii)`` by every triple.
 
     Returns:
-        The triples, and ``(T, 3)``: of each its members' reliabilities, nan where the three covariances have a
-        negative
-        product: no common factor.
+        The triples, and for each its members' reliabilities, ``(T, 3)``, nan where the three covariances have a
+        negative product, so that there is no common factor.
     """
     places = list(combinations(range(len(covariance)), 3))
     i, j, k = np.array(places).T
@@ -71,7 +70,7 @@ def fit(correlation: Array) -> Array | None:
     """Loadings ``(K,)`` that fit the correlations off the diagonal best; the majority's are positive.
 
     Returns:
-        None where no factor is determined: the product of three correlations is not positive, or fewer than
+        None where no factor is determined, because the product of three correlations is not positive, or fewer than
         three proxies have anything in common.
     """
     from scipy.optimize import least_squares

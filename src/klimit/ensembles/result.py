@@ -45,6 +45,7 @@ class Ensemble:
         weights: best weights; None without gold, with too few prompts, or with linearly dependent members.
         collocation: reliabilities without gold; None where ``warnings`` says why.
         warnings: limitations, one line each.
+        standardisation: what was done to members before they were aggregated, in words.
     """
 
     samples: Samples

@@ -111,7 +111,7 @@ def kl_with_ties(levels: Levels, n: int, size: int, n_prompts: int) -> tuple[Flo
         n_prompts: length of the results; zero for the other prompts.
 
     Returns:
-        The estimates, and the same from one order of correction less: the difference shows the bias that is
+        The estimates, and the same from one order of correction less; the difference shows the bias that is
         left. They are all but unbiased averaged over samples; a single prompt's may be off either way.
     """
     ratio = subset_ratio(n, size)[levels.upto]

@@ -23,7 +23,12 @@ Budget = Literal["average", "per-prompt"]
 
 
 class Curve(NamedTuple):
-    """Points on the plane of KL (nats per completion) and gain (reward above the base policy's mean)."""
+    """Points on the plane of KL and gain.
+
+    Attributes:
+        kl: nats per completion.
+        gain: reward above the base policy's mean.
+    """
 
     kl: Array
     gain: Array

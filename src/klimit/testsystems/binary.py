@@ -52,7 +52,11 @@ def _binary_averages(p: Array, fail: Array, weights: Array, t: Array) -> list[Ar
 
 @dataclass(frozen=True, eq=False)
 class Bernoulli(DiscreteSystem):
-    """Rewards 0 and 1 with the same pass rate ``p`` for every prompt."""
+    """Rewards 0 and 1 with the same pass rate for every prompt.
+
+    Attributes:
+        p: the pass rate.
+    """
 
     p: float = 0.2
 
@@ -78,6 +82,10 @@ class BetaBernoulli(DiscreteSystem):
 
     Averages over pass rates are trapezoidal in logit p, where they converge exponentially, whatever the
     density does at 0 and 1; per-prompt limits have a kink at p = exp(-kl) and are split there.
+
+    Attributes:
+        a: of the Beta law, at least 0.05.
+        b: of the Beta law, at least 0.05.
     """
 
     a: float = 0.3

@@ -20,7 +20,12 @@ from klimit.testsystems.selection import Grid
 
 @dataclass(frozen=True, eq=False)
 class BetaRewards(ContinuousSystem):
-    """Rewards with a Beta(a, b) law on (0, 1)."""
+    """Rewards with a Beta(a, b) law on (0, 1).
+
+    Attributes:
+        a: at least 0.05.
+        b: at least 0.05.
+    """
 
     _odds_step: ClassVar[float] = 4.0
 
@@ -73,7 +78,13 @@ class BetaRewards(ContinuousSystem):
 
 @dataclass(frozen=True, eq=False)
 class GaussianMixture(ContinuousSystem):
-    """A mixture of normals within every prompt."""
+    """A mixture of normals within every prompt.
+
+    Attributes:
+        means: of the components.
+        sds: their standard deviations.
+        weights: their probabilities.
+    """
 
     _odds_step: ClassVar[float] = 2.0
 

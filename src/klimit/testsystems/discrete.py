@@ -90,7 +90,12 @@ class DiscreteSystem(TestSystem):
 
 @dataclass(frozen=True, eq=False)
 class Discrete(DiscreteSystem):
-    """One law on ``levels`` with ``probabilities`` for every prompt."""
+    """One law on a few levels for every prompt.
+
+    Attributes:
+        levels: the rewards there are.
+        probabilities: of each.
+    """
 
     levels: tuple[float, ...] = (0.0, 1.0, 2.0, 3.0, 4.0)
     probabilities: tuple[float, ...] = (0.35, 0.3, 0.2, 0.1, 0.05)
@@ -115,7 +120,12 @@ class Discrete(DiscreteSystem):
 
 @dataclass(frozen=True, eq=False)
 class Tables(DiscreteSystem):
-    """Finite policies as tables: probabilities and rewards ``(P, K)``; prompts are rows, drawn uniformly."""
+    """Finite policies as tables; prompts are rows, drawn uniformly.
+
+    Attributes:
+        probabilities: of the outputs, ``(P, K)``.
+        rewards: of the outputs, ``(P, K)``.
+    """
 
     probabilities: NDArray[Any]
     rewards: NDArray[Any]
