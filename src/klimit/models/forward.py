@@ -22,8 +22,8 @@ class Scores:
     Attributes:
         logprob: under the policy.
         ref_logprob: under the reference.
-        token_kl: ``KL(policy || reference)`` of the next-token distribution, exact at every token: the Rao-Blackwellised
-            estimate of the completion's KL.
+        token_kl: ``KL(policy || reference)`` of the next-token distribution, exact at every token: the estimate of the
+            completion's KL that Rao-Blackwell gives.
     """
 
     logprob: NDArray[np.float64]
@@ -32,7 +32,11 @@ class Scores:
 
 
 def score(
-    policy: Any, reference: Any, given: Sequence[Ids], answered: Sequence[Ids], through: tuple[list[Any], list[Any]]
+    policy: Any,
+    reference: Any,
+    given: Sequence[Ids],
+    answered: Sequence[Ids],
+    through: tuple[list[Any], list[Any]],
 ) -> Scores:
     """Score completions by their token ids; nothing is tokenised again.
 

@@ -161,13 +161,13 @@ def _explained(name: str, local: bool, said: str, error: Exception) -> str:
     text = str(error).strip()
     if "trust_remote_code" in text:
         return f"{name}: comes with code of its own; to run it, after reading it, give --trust-remote-code"
-    if "safetensors" in text and (
-        "pytorch_model" in text or "use_safetensors" in text or "does not appear" in text
-    ):
+    if "safetensors" in text and (not local or list(Path(name).glob("*.bin"))):
         return (
             f"{name}: has no safetensors weights; pickled weights can run code when loaded: give --allow-pickle "
             "if you trust them"
         )
+    if "safetensors" in text:
+        return f"{name}: holds no weights (model.safetensors)"
     if not local and (_is_offline() or any(mark in text for mark in _OFFLINE)):
         return f"{name}: is no folder here, and the hub cannot be reached (offline?); give a folder, or go online"
     if not local and (

@@ -136,6 +136,10 @@ class Parts:
         finally:
             lock.release()
 
+    def tidy(self) -> None:
+        """Remove what a run left that was stopped after its output stood in its place."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     def discard_others(self) -> None:
         """Remove parts that were made with other settings."""
         state = self.folder / _STATE

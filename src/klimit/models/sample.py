@@ -127,6 +127,7 @@ def sample_with(
     }
     parts = Parts(output, settings, len(prompts) * n)
     if is_complete(output, STEP, settings, overwrite=overwrite):
+        parts.tidy()
         say(f"{output} is complete already")
         return output
     if overwrite:
