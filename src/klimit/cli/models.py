@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -33,3 +35,13 @@ def say(line: str) -> None:
     from klimit.models.extras import needed
 
     needed("tqdm.auto").tqdm.write(f"klimit: {line}", file=sys.stderr)
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Say, where the block is interrupted, that its work is kept."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("what is done is kept; the same command goes on from there")
+        raise

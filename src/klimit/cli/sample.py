@@ -47,24 +47,25 @@ def sample(
     """
     from klimit.models.sample import sample as run
 
-    written = run(
-        model=model,
-        prompts=prompts,
-        output=output,
-        n=n,
-        max_new_tokens=max_new_tokens,
-        temperature=temperature,
-        top_p=top_p,
-        top_k=top_k,
-        seed=seed,
-        batch_size=batch_size,
-        server=server,
-        concurrency=concurrency,
-        dtype=dtype,
-        device=device,
-        trust_remote_code=trust_remote_code,
-        allow_pickle=allow_pickle,
-        overwrite=overwrite,
-        say=models.say,
-    )
+    with models.resumable():
+        written = run(
+            model=model,
+            prompts=prompts,
+            output=output,
+            n=n,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            top_k=top_k,
+            seed=seed,
+            batch_size=batch_size,
+            server=server,
+            concurrency=concurrency,
+            dtype=dtype,
+            device=device,
+            trust_remote_code=trust_remote_code,
+            allow_pickle=allow_pickle,
+            overwrite=overwrite,
+            say=models.say,
+        )
     models.say(f"wrote {written}")
