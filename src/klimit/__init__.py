@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from klimit.errors import KlimitWarning as KlimitWarning
     from klimit.limit.frontier import frontier as frontier
     from klimit.limit.result import Frontier as Frontier
+    from klimit.models.logprob import logprob as logprob
     from klimit.models.sample import sample as sample
     from klimit.policies import best_of_n as best_of_n
     from klimit.policies import best_of_poisson as best_of_poisson
@@ -47,6 +48,7 @@ _HOMES = {
     "ensemble": "klimit.ensembles.ensemble",
     "frontier": "klimit.limit.frontier",
     "hacking": "klimit.proxies.hacking",
+    "logprob": "klimit.models.logprob",
     "read_samples": "klimit.samples",
     "rejection_sampling": "klimit.policies",
     "sample": "klimit.models.sample",
@@ -70,6 +72,7 @@ __all__ = [
     "ensemble",
     "frontier",
     "hacking",
+    "logprob",
     "read_samples",
     "rejection_sampling",
     "sample",

@@ -12,6 +12,7 @@ from klimit.cli.demo import demo
 from klimit.cli.ensemble import ensemble
 from klimit.cli.frontier import frontier
 from klimit.cli.hacking import hacking
+from klimit.cli.logprob import logprob
 from klimit.cli.sample import sample
 
 app = typer.Typer(
@@ -51,4 +52,5 @@ app.command()(audit)
 app.command()(hacking)
 app.command()(ensemble)
 app.command()(sample)
+app.command()(logprob)
 app.command()(demo)
