@@ -12,32 +12,31 @@ Warp = Callable[[np.ndarray], np.ndarray]
 
 
 def law(model, prompt: list[int], length: int, end: int, warp: Warp = lambda logits: logits) -> Laws:
-    """Log-probability of every completion of a prompt, cut at ``length`` tokens, by a forward pass a prefix.
+    """Log-probability of every completion of a prompt that is cut at ``length`` tokens; one forward pass a token.
 
     Args:
         model: causal language model.
         prompt: token ids.
         length: where completions are cut.
         end: the token that ends one.
-        warp: what is done to the logits before they are sampled from.
+        warp: what is done to the logits ``(V,)`` before they are sampled from.
     """
     found: Laws = {}
-
-    def grow(prefix: tuple[int, ...], logprob: float) -> None:
+    open_ends: Laws = {(): 0.0}
+    for step in range(length):
+        prefixes = list(open_ends)
+        if not prefixes:
+            break
         with torch.inference_mode():
-            logits = model(torch.tensor([[*prompt, *prefix]])).logits[0, -1].double().numpy()
-        logits = warp(logits)
-        logprobs = logits - np.logaddexp.reduce(logits)
-        for token, step in enumerate(logprobs):
-            if step == -np.inf:
-                continue
-            grown = (*prefix, token)
-            if token == end or len(grown) == length:
-                found[grown] = logprob + float(step)
-            else:
-                grow(grown, logprob + float(step))
-
-    grow((), 0.0)
+            ids = torch.tensor([[*prompt, *prefix] for prefix in prefixes])
+            logits = model(ids).logits[:, -1].double().numpy()
+        grown: Laws = {}
+        for prefix, row in zip(prefixes, map(warp, logits), strict=True):
+            logprobs = row - np.logaddexp.reduce(row)
+            for token in np.flatnonzero(logprobs > -np.inf).tolist():
+                closed = token == end or step == length - 1
+                (found if closed else grown)[(*prefix, token)] = open_ends[prefix] + float(logprobs[token])
+        open_ends = grown
     return found
 
 

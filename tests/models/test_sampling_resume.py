@@ -77,7 +77,7 @@ def test_an_interrupted_run_keeps_its_batches_and_no_output(interrupted, tiny_mo
     assert not interrupted.exists()
     said = []
     draw(tiny_model, prompts_file, interrupted, say=said.append)
-    assert said == ["10 of 180 completions are there already"]
+    assert said == ["10 of 180 completions are there already", f"wrote {interrupted}"]
     assert pl.read_parquet(interrupted).equals(whole)
 
 
@@ -162,6 +162,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_said_so(
         "out of memory at 16 completions at once; going on with 8",
         "out of memory at 8 completions at once; going on with 4",
         "out of memory at 4 completions at once; going on with 2",
+        f"wrote {output}",
     ]
     assert pl.read_parquet(output).drop("logprob").equals(whole.drop("logprob"))
 

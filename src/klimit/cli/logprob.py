@@ -49,7 +49,7 @@ def logprob(
     from klimit.models.logprob import logprob as run
 
     with models.resumable():
-        written = run(
+        run(
             model=model,
             ref_model=ref_model,
             input=input,
@@ -63,4 +63,3 @@ def logprob(
             overwrite=overwrite,
             say=models.say,
         )
-    models.say(f"wrote {written}")

@@ -48,7 +48,7 @@ def sample(
     from klimit.models.sample import sample as run
 
     with models.resumable():
-        written = run(
+        run(
             model=model,
             prompts=prompts,
             output=output,
@@ -68,4 +68,3 @@ def sample(
             overwrite=overwrite,
             say=models.say,
         )
-    models.say(f"wrote {written}")

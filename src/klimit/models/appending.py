@@ -127,6 +127,7 @@ def append_columns(
         work_through(parts, order, batch_size, work, what="completions", say=say, fixed=fixed)
         steps = {**given.metadata, step: made}
         parts.finish(lambda path: write_table(path, _joined(given, parts, columns, renamed or {}), steps))
+    say(f"wrote {output}")
     return output
 
 

@@ -147,6 +147,7 @@ def sample_with(
             parts, order, batch_size or engine.batch_size, draw, what="completions", say=say, fixed=fixed
         )
         parts.finish(lambda path: write_table(path, parts.tables(), {STEP: settings}))
+    say(f"wrote {output}")
     return output
 
 
