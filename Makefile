@@ -36,7 +36,8 @@ format: .venv/test.stamp
 	touch $@
 
 .venv/test.stamp: pyproject.toml .venv/python.stamp
-	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	# torch by name: a range would let another package choose a build of several GB
+	$(BIN)/python -m pip install --quiet --editable '.[test,lm]' torch==2.13.0
 	touch $@ .venv/core.stamp
 
 .venv/docs.stamp: pyproject.toml .venv/python.stamp
