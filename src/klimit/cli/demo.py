@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from klimit.cli.outputs import check_outputs
 from klimit.cli.progress import doing
 
 if TYPE_CHECKING:
@@ -37,11 +38,11 @@ def demo(
       klimit demo
       klimit demo --plot demo.pdf
     """
-    from klimit.cli.frontier import check_outputs, find
+    from klimit.cli.frontier import find
     from klimit.reports.frontier.text import report
     from klimit.testsystems import GaussianMixture
 
-    check_outputs(None, plot, [])
+    check_outputs({}, {"--plot": plot}, inputs=[])
     system = GaussianMixture((0.0, 3.0), (1.0, 0.5), (0.9, 0.1), scale=(0.5, 1.5), location_sd=1.0)
     with doing("drawing samples"):
         samples = system.sample(_N_PROMPTS, _N_COMPLETIONS, seed=_SEED)

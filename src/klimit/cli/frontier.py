@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
+from klimit.cli.outputs import STDOUT, check_outputs, deliver
 from klimit.cli.parsing import numbers, taken_down, whole_numbers
 from klimit.cli.progress import doing
 
 if TYPE_CHECKING:
     from klimit.reports.frontier.findings import Findings
-
-_STDOUT = "-"
-_FIGURES = (".png", ".svg", ".pdf")
 
 
 def frontier(
@@ -76,7 +73,7 @@ def frontier(
     """
     budgets = numbers(kl, "--kl", example="0.25,0.5,1")
     sizes = whole_numbers(n, "--n", example="4,16,64")
-    check_outputs(json, plot, files)
+    check_outputs({"--json": json}, {"--plot": plot}, inputs=files)
     options: dict[str, Any] = {
         "reward": reward,
         "prompt": prompt or None,
@@ -94,10 +91,13 @@ def frontier(
     }
     findings = find(files, **options)
     results = None if json is None else _json(findings, {"files": files, **options})
-    contents = {} if results is None or json == _STDOUT else {str(json): results.encode()}
+    contents = {} if results is None or json == STDOUT else {str(json): results.encode()}
     if plot is not None:
         contents[plot] = _figure(findings, plot)
-    _deliver(findings, contents, stdout=results if json == _STDOUT else None)
+    from klimit.reports.frontier.text import report
+
+    stdout = results if json == STDOUT else None
+    deliver(contents, notes=findings.limit.samples.notes, words=report(findings), stdout=stdout)
 
 
 def find(
@@ -164,19 +164,6 @@ def find(
         return gather(limit, best, kl=kl, warnings=said or said_of_best)
 
 
-def check_outputs(json: str | None, plot: str | None, files: Sequence[str]) -> None:
-    """Refuse outputs that cannot be written, before the work."""
-    from klimit.errors import InputError
-    from klimit.reports import files as output_files
-    from klimit.samples.paths import find_files
-
-    if plot is not None and not plot.lower().endswith(_FIGURES):
-        raise InputError(f"--plot {plot}: the name must end in {', '.join(_FIGURES)}")
-    inputs = find_files(files)[0] if files else ()
-    outputs = [path for path in (json, plot) if path is not None and path != _STDOUT]
-    output_files.check_outputs(outputs, inputs=inputs)
-
-
 def _json(findings: Findings, options: dict[str, Any]) -> str:
     from klimit.reports.frontier.payload import payload, to_json
 
@@ -188,18 +175,3 @@ def _figure(findings: Findings, path: str) -> bytes:
 
     with doing(f"drawing {path}"):
         return figure_bytes(draw(findings), path)
-
-
-def _deliver(findings: Findings, contents: dict[str, bytes], *, stdout: str | None) -> None:
-    """Files first, so that a reader who leaves early does not cost them; words go where stdout is not taken."""
-    from klimit.reports.files import write_files
-    from klimit.reports.frontier.text import report
-
-    write_files(contents)
-    for note in findings.limit.samples.notes:
-        print(f"klimit: {note}", file=sys.stderr)
-    for path in contents:
-        print(f"klimit: wrote {path}", file=sys.stderr)
-    print(report(findings), end="", file=sys.stdout if stdout is None else sys.stderr)
-    if stdout is not None:
-        print(stdout, end="")

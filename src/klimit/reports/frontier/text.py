@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-import re
-import textwrap
-from collections.abc import Sequence
-
 import numpy as np
 
 from klimit.limit.notes import REASONS
 from klimit.limit.result import Point
 from klimit.reports.frontier.findings import Findings
 from klimit.reports.frontier.verdict import action, verdict
+from klimit.reports.layout import table, wrap
 from klimit.reports.numbers import kl_text, nats, percent, percent_interval, plural
 
-WIDTH = 80
-_JOINED = "\ue000"  # a space that is not folded at
 _MOST_SIZES = 7  # rows of best-of-N
 
 
 def report(findings: Findings) -> str:
     """The whole report, ending in a newline."""
     parts = [
-        _wrap(header(findings)),
-        *(_wrap(line) for line in verdict(findings)),
+        wrap(header(findings)),
+        *(wrap(line) for line in verdict(findings)),
         "",
         *limit_table(findings),
         "",
         *best_of_n_table(findings),
         "",
-        *(_wrap(line, indent="  ") for line in legend(findings)),
+        *(wrap(line, indent="  ") for line in legend(findings)),
         "",
-        *(_wrap(f"! {line}", indent="  ") for line in cautions(findings)),
-        _wrap(f"Next: {action(findings)}", indent="  "),
+        *(wrap(f"! {line}", indent="  ") for line in cautions(findings)),
+        wrap(f"Next: {action(findings)}", indent="  "),
     ]
     return "\n".join(parts) + "\n"
 
@@ -58,7 +53,7 @@ def limit_table(findings: Findings) -> list[str]:
     """KL, gain with its interval, beta and status, one row a budget."""
     rows: list[tuple[str, ...]] = [("KL, nats", f"limit gain [{_level(findings)}]", "beta", "status")]
     rows += [_limit_row(point, findings) for point in findings.points]
-    return _table(rows)
+    return table(rows)
 
 
 def best_of_n_table(findings: Findings) -> list[str]:
@@ -77,7 +72,7 @@ def best_of_n_table(findings: Findings) -> list[str]:
         if findings.ties_matter:
             row.append(kl_text(best.kl_bound[i]))
         rows.append(tuple(row))
-    return _table(rows) if len(rows) > 1 else ["best-of-N: no prompt has two completions to choose from"]
+    return table(rows) if len(rows) > 1 else ["best-of-N: no prompt has two completions to choose from"]
 
 
 def legend(findings: Findings) -> list[str]:
@@ -169,18 +164,3 @@ def _sizes_shown(findings: Findings) -> list[int]:
 
 def _level(findings: Findings) -> str:
     return f"{100 * findings.limit.level:g}%"
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    return [line.rstrip() for line in lines]
-
-
-def _wrap(text: str, *, indent: str = "") -> str:
-    """Fold a line, but not within an interval."""
-    whole = re.sub(r"\[[^]]{1,40}\]", lambda found: found[0].replace(" ", _JOINED), text)
-    folded = textwrap.fill(
-        whole, WIDTH, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
-    )
-    return folded.replace(_JOINED, " ")
