@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from klimit.ensembles.result import Ensemble
     from klimit.limit.result import Frontier
     from klimit.policies.curve import PolicyCurve
+    from klimit.proxies.by_members import HackingByMembers
     from klimit.proxies.result import Hacking
 
 
@@ -20,11 +21,11 @@ class Source:
     """One file (or frame) that was read.
 
     Attributes:
-        role: ``"base"``, or the policy's name.
+        role: ``"base"``, or the policy's name; of several checkpoints in one file, the file's.
         name: file name without its folder, or what kind of frame it was.
         sha256: of the file's bytes; None for a frame.
         size: bytes; None for a frame.
-        rows: completions that were read.
+        rows: completions that were read for this role, from all its files together.
     """
 
     role: str
@@ -40,7 +41,7 @@ class Provenance:
 
     Attributes:
         sources: what was read, the base samples first.
-        command: what would make the same page again; None from Python.
+        command: what would make the same page again, files without their folders; None from Python.
         seed: of the random blocks.
         written: time, ISO 8601, UTC.
         versions: of klimit, Python and the packages the numbers depend on.
@@ -55,12 +56,21 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table for readers: its heading, its unit, and what it means in a sentence."""
+    """A column of a table for readers.
+
+    Attributes:
+        name: of the column in the table.
+        heading: what readers see.
+        meaning: in a sentence, without its full stop.
+        unit: such as ``"nats"``; empty where there is none, or it is the reward's own.
+        group: the policy that it is about; empty where it is about the base policy.
+    """
 
     name: str
     heading: str
     meaning: str
     unit: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,16 +78,21 @@ class Prompts:
     """The base samples prompt by prompt, the policies' numbers beside them.
 
     Attributes:
-        table: one row a prompt, in the order of the base samples; missing numbers are nan.
+        table: one row a prompt, in the order of the base samples; ids as text, missing numbers nan.
         columns: what the columns of the table are, in order.
-        limiting: ids of the prompts that keep the horizon where it is, the worst first.
-        never_succeed: ids of the prompts whose base completions all have one and the same reward.
+        limiting: ids of the prompts that keep the horizon where it is, the worst first, 20 at most; none where no
+            prompt stands out. See :mod:`klimit.reports.page.diagnostics`.
+        never_succeed: ids of the prompts none of whose base completions has the largest reward there is; none where
+            the largest reward is not known. With 0/1 rewards: those that never pass.
+        constant: ids of the prompts whose base completions all have one and the same reward, be it a good one: nothing
+            can be learnt from them.
     """
 
     table: pd.DataFrame
     columns: tuple[Column, ...]
     limiting: tuple[str, ...]
     never_succeed: tuple[str, ...]
+    constant: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,14 +104,21 @@ class Content:
         limit: of the reward asked for (gold, where there is one).
         best_of_n: of the base policy by that reward.
         audits: the policies; None without any.
-        hackings: each proxy against gold, in the order asked for.
+        hackings: each proxy against gold, in the order asked for; those that ``notes`` says are missing left out.
         ensemble: of two proxies or more; None otherwise.
-        diagnostics: along the limit: ``kl``, ``beta``, ``ess`` (share of the completions), ``pareto_k``; as
-            :meth:`klimit.Frontier.diagnostics` gives them, averaged or counted over prompts.
+        diagnostics: along the limit up to the horizon, one row a budget; empty where the horizon is 0. As
+            :meth:`klimit.Frontier.diagnostics` gives them, summarised over prompts: ``kl`` (nats); ``beta``;
+            ``varying``, prompts whose rewards vary; over those ``ess``, the mean effective sample size as a share of the
+            completions, and ``ess_least``, the least; ``tails``, prompts whose weights have a tail to fit; over those
+            ``pareto_k``, the median, ``pareto_k_most``, the largest, and ``heavy``, how many lie above 0.7.
         prompts: prompt by prompt.
         provenance: where the numbers come from.
         tables: every table behind the figures, by file name without ending, for copying and downloading as CSV.
-        notes: warnings met on the way, one line each.
+        notes: what the reader must know, one line each: what was asked for and is missing, with the reason; warnings of
+            all parts; what reading guessed, held back or left out.
+        by_members: gap and threshold against the number of the ensemble's members; None where there is no ensemble
+            with gold, or ``why_no_members`` says why not.
+        why_no_members: why ``by_members`` is missing though there are an ensemble and gold; else empty.
     """
 
     title: str
@@ -110,3 +132,5 @@ class Content:
     provenance: Provenance
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    by_members: HackingByMembers | None = None
+    why_no_members: str = ""
