@@ -108,9 +108,9 @@ class Content:
         ensemble: of two proxies or more; None otherwise.
         diagnostics: along the limit up to the horizon, one row a budget; empty where the horizon is 0. As
             :meth:`klimit.Frontier.diagnostics` gives them, summarised over prompts: ``kl`` (nats); ``beta``;
-            ``varying``, prompts whose rewards vary; over those ``ess``, the mean effective sample size as a share of the
-            completions, and ``ess_least``, the least; ``tails``, prompts whose weights have a tail to fit; over those
-            ``pareto_k``, the median, ``pareto_k_most``, the largest, and ``heavy``, how many lie above 0.7.
+            ``varying``, prompts whose rewards vary; over those ``ess``, the mean effective sample size as a share of
+            the completions, and ``ess_least``, the least; ``tails``, prompts whose weights have a tail to fit; over
+            those ``pareto_k``, the median, ``pareto_k_most``, the largest, and ``heavy``, how many lie above 0.7.
         prompts: prompt by prompt.
         provenance: where the numbers come from.
         tables: every table behind the figures, by file name without ending, for copying and downloading as CSV.
