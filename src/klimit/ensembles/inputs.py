@@ -47,7 +47,7 @@ def read_members(
         try:
             samples = read_samples(source, rewards=names, **options)
         except InputError as error:
-            raise InputError(_for_all(str(error), source, names, options)) from None
+            raise InputError(for_all_columns(str(error), source, names, options)) from None
     for name in names:
         _check_column(samples, name, is_gold=name == gold)
     short = np.flatnonzero(samples.counts < FEWEST_COMPLETIONS)
@@ -113,8 +113,15 @@ def _check_column(samples: Samples, name: str, *, is_gold: bool) -> None:
         raise InputError(f"{samples.source}: {role} {name!r} never varies within a prompt: {what}")
 
 
-def _for_all(first: str, source: Any, names: list[str], options: dict[str, Any]) -> str:
-    """The first column's refusal; where several columns are incomplete, with the condition that all of them need."""
+def for_all_columns(first: str, source: Any, names: list[str], options: dict[str, Any]) -> str:
+    """The first column's refusal; where several columns are incomplete, with the condition that all of them need.
+
+    Args:
+        first: the refusal.
+        source: what was read.
+        names: the reward columns wanted, all complete.
+        options: of :func:`klimit.read_samples`, with ``where``.
+    """
     advice = re.compile(r"leave such rows out with where='(.+)' \(--where\)$")
     if advice.search(first) is None:
         return first

@@ -26,7 +26,7 @@ def open_source(source: Any, *, prompt: Names | None, sample: str | None) -> Tab
     Raises:
         InputError: it is none of these, or cannot be opened.
     """
-    paths = _paths(source)
+    paths = as_paths(source)
     if paths is not None:
 
         def ids(names: Sequence[str]) -> list[str]:
@@ -47,7 +47,8 @@ def open_source(source: Any, *, prompt: Names | None, sample: str | None) -> Tab
     return table
 
 
-def _paths(source: Any) -> list[str | os.PathLike[str]] | None:
+def as_paths(source: Any) -> list[str | os.PathLike[str]] | None:
+    """The paths or globs that a source names; None if it is something else."""
     if isinstance(source, str | os.PathLike):
         return [source]
     if (
