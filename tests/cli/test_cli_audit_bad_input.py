@@ -137,6 +137,12 @@ def test_options_that_cannot_be(refused, arguments, said):
     refused(None, *arguments, said=said)
 
 
+def test_the_base_policys_file_given_as_the_policys(refused, files):
+    refused(None, f"base={files[1]}", said=["base.parquet: given as policy and as base", "--base-where"])
+    refused(None, "--base", files[0], said="grpo.parquet: given as policy and as base")
+    refused(base_table(), said="bad.parquet: its 2,880 completions are those of")
+
+
 def test_two_policies_of_one_name(refused, files):
     refused(None, f"a={files[0]}", f"a={files[0]}", said="two policies are named 'a'")
 

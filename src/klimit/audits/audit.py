@@ -13,6 +13,7 @@ from klimit.audits.checkpoints import named_policies, split
 from klimit.audits.one import account_of
 from klimit.audits.pairing import pair as pair_prompts
 from klimit.audits.result import Audit, Audits
+from klimit.audits.same import check_sources
 from klimit.audits.shared import Shared
 from klimit.audits.token_means import from_token_means
 from klimit.errors import InputError, KlimitWarning
@@ -84,8 +85,8 @@ def audit(
         One policy's account; for several, their accounts in order.
 
     Raises:
-        InputError: prompts differ, log-probabilities cannot be what they should be, rewards are not the same; one line
-            says what is wrong, where, and how to mend it.
+        InputError: prompts differ, log-probabilities cannot be what they should be, rewards are not the same, the
+            policy's completions are the base policy's; one line says what is wrong, where, and how to mend it.
 
     Warns:
         KlimitWarning: the samples cannot support part of the answer; the rest is given.
@@ -96,6 +97,8 @@ def audit(
             f"kl_estimator={kl_estimator!r}: choose one of {', '.join(map(repr, divergence.ESTIMATORS))}"
         )
     chosen = parse_transform(transform)
+    named = named_policies(policy)
+    check_sources(named.values(), base, where=where, base_where=base_where, by=by)
     common: dict[str, Any] = {"prompt": prompt, "lower_is_better": lower_is_better}
     start = as_samples(base, reward=reward, audit=True, **_given({**common, "where": base_where}))
     name = start.reward_name(reward)
@@ -107,7 +110,7 @@ def audit(
         "sampling_logprob": sampling_logprob,
         "truncated": truncated,
     }
-    policies = _read(policy, name, by, _given({**common, **own}))
+    policies = _read(named, name, by, _given({**common, **own}))
     several = by is not None or len(policies) > 1 or isinstance(policy, dict | list | tuple)
     shared = Shared(chosen, level, seed, kl_estimator, reward_max)
     if shared_prompts and len(policies) > 1:
@@ -128,10 +131,10 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value not in (None, False)}
 
 
-def _read(policy: Any, reward: str, by: str | None, options: dict[str, Any]) -> dict[str, Samples]:
+def _read(named: dict[str, Any], reward: str, by: str | None, options: dict[str, Any]) -> dict[str, Samples]:
     read = {
         label: as_samples(source, reward=reward, audit=True, **({} if by is None else {"by": by}), **options)
-        for label, source in named_policies(policy).items()
+        for label, source in named.items()
     }
     if by is None:
         return read

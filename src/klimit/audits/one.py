@@ -17,6 +17,7 @@ from klimit.audits.parts import parts_of
 from klimit.audits.prompts import prompt_table
 from klimit.audits.regression import moments, regress
 from klimit.audits.result import Audit, Parts, Regression
+from klimit.audits.same import check_distinct
 from klimit.audits.shared import Shared
 from klimit.errors import InputError
 from klimit.limit.result import Frontier
@@ -45,6 +46,7 @@ def account_of(
         InputError: see :func:`klimit.audit`.
     """
     checked = check_policy(policy, base, reward=reward, name=label, sums=asserted_sums)
+    check_distinct(policy, base, reward)
     raw = _pair(policy, base, reward, known=checked.has_logprobs)
     binary = bool(np.isin(raw.rewards, _BINARY).all() and np.isin(raw.base_rewards, _BINARY).all())
     limit, best = shared.limit_of(base, reward, binary=binary)

@@ -116,8 +116,10 @@ def audit(
       klimit audit checkpoints.parquet --by step --base base.parquet --json -
     """
     from klimit.audits.checkpoints import named_policies
+    from klimit.audits.same import check_sources
 
     named = named_policies(policies)
+    check_sources(named.values(), base, where=where, base_where=base_where, by=by)
     check_outputs(
         {"--json": json, "--prompts-csv": prompts_csv},
         {"--plot": plot, "--plot-parts": plot_parts},
@@ -221,13 +223,13 @@ def _figures(audits: Audits, plot: str | None, plot_parts: str | None) -> dict[s
     contents = {}
     if plot is not None:
         from klimit.reports.audit.figure import draw_audits
-        from klimit.reports.frontier.figure import figure_bytes
+        from klimit.reports.axes import figure_bytes
 
         with doing(f"drawing {plot}"):
             contents[plot] = figure_bytes(draw_audits(audits), plot)
     if plot_parts is not None:
         from klimit.reports.audit.bars import draw_parts
-        from klimit.reports.frontier.figure import figure_bytes
+        from klimit.reports.axes import figure_bytes
 
         with doing(f"drawing {plot_parts}"):
             contents[plot_parts] = figure_bytes(draw_parts(audits), plot_parts)
