@@ -15,6 +15,7 @@ test: .venv/test.stamp
 
 # The site, in build/docs; needs no network. `make linkcheck` asks the web whether its external links still lead somewhere.
 docs: .venv/docs.stamp
+	rm -rf build/docs build/doctrees
 	$(BIN)/sphinx-build -W -n --keep-going -q -d build/doctrees docs build/docs
 	@echo "Open build/docs/index.html"
 

@@ -55,7 +55,9 @@ def has_docstring(value: Any) -> bool:
     """Whether a function, class, property or method says what it is."""
     for inner in ("func", "fget", "__func__"):
         value = getattr(value, inner, value)
-    return bool((getattr(value, "__doc__", None) or "").strip())
+    text = (getattr(value, "__doc__", None) or "").strip()
+    # Data classes and named tuples without one get a list of their fields.
+    return bool(text) and not (inspect.isclass(value) and text.startswith(f"{value.__name__}("))
 
 
 def without_documentation(modules: list[str], documented: dict[str, Any]) -> Iterator[str]:
@@ -69,7 +71,7 @@ def without_documentation(modules: list[str], documented: dict[str, Any]) -> Ite
             full = f"{module_name}.{name}"
             if full not in documented and id(value) not in known:
                 yield f"{full} is public but not in the reference: add it to a page in docs/api"
-            if callable(value) and not has_docstring(value):
+            if (inspect.isroutine(value) or inspect.isclass(value)) and not has_docstring(value):
                 yield f"{full} is public and has no docstring"
     named = classes(documented, packages)
     for cls in named:
