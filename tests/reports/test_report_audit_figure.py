@@ -12,7 +12,7 @@ from klimit.audits.result import Audits
 from klimit.errors import InputError
 from klimit.reports.audit.bars import draw_parts, plot_parts
 from klimit.reports.audit.figure import draw_audits, plot_audits
-from klimit.reports.frontier.figure import figure_bytes
+from klimit.reports.axes import figure_bytes
 from klimit.values import Value
 
 

@@ -10,12 +10,12 @@ from report_audits import NAMES, audit_of, audit_quietly, audits_of, near, run_o
 from klimit.audits.result import Audits
 from klimit.reports.audit.action import action
 from klimit.reports.audit.findings import AuditFindings
-from klimit.reports.audit.numbers import Unit, share
 from klimit.reports.audit.report import Report
 from klimit.reports.audit.several import SeveralFindings, number_in, runs
 from klimit.reports.audit.text import audit_report, cautions
 from klimit.reports.audit.verdict import verdict
 from klimit.reports.numbers import RewardFormat
+from klimit.reports.values import Unit, share
 from klimit.values import Value
 
 NAN, INF = float("nan"), float("inf")

@@ -11,13 +11,13 @@ from report_proxies import MEMBERS, members
 
 import klimit
 from klimit.errors import InputError
+from klimit.reports.axes import figure_bytes
 from klimit.reports.ensemble.figure import draw_ensemble, plot_ensemble
 from klimit.reports.ensemble.findings import EnsembleFindings
 from klimit.reports.ensemble.members import plot_members, plot_thresholds
 from klimit.reports.ensemble.payload import ensemble_payload
 from klimit.reports.ensemble.text import ensemble_report, hacking_table
 from klimit.reports.ensemble.verdict import action, shared_sentence, title, verdict, worth_sentence
-from klimit.reports.frontier.figure import figure_bytes
 from klimit.reports.frontier.payload import to_json
 from klimit.samples import Samples
 from klimit.values import Value

@@ -10,7 +10,8 @@ import pytest
 from report_findings import ARRAYS, findings_of
 
 from klimit.errors import InputError
-from klimit.reports.frontier.figure import draw, figure_bytes, plot_frontier, save_figure
+from klimit.reports.axes import figure_bytes, save_figure
+from klimit.reports.frontier.figure import draw, plot_frontier
 from klimit.testsystems import Gaussian
 
 GAUSSIAN = findings_of(ARRAYS["gaussian"])

@@ -12,7 +12,7 @@ from report_proxies import HACKED, hacked, hacking_of, scored
 
 import klimit
 from klimit.errors import InputError
-from klimit.reports.frontier.figure import figure_bytes
+from klimit.reports.axes import figure_bytes
 from klimit.reports.hacking.figure import draw_hacking, plot_hacking
 
 FOUND = hacked("heavy_error").found

@@ -107,7 +107,8 @@ def _write(samples: Samples, file: Path) -> None:
 def _draw(findings: Findings, system: TestSystem, path: str) -> None:
     import numpy as np
 
-    from klimit.reports.frontier.figure import plot_frontier, save_figure
+    from klimit.reports.axes import save_figure
+    from klimit.reports.frontier.figure import plot_frontier
     from klimit.reports.frontier.verdict import title
     from klimit.testsystems import Curve
 

@@ -199,8 +199,8 @@ def _table(found: Ensemble, path: str, prompt: list[str] | None) -> bytes:
 
 
 def _figure(findings: EnsembleFindings, path: str) -> bytes:
+    from klimit.reports.axes import figure_bytes
     from klimit.reports.ensemble.figure import draw_ensemble
-    from klimit.reports.frontier.figure import figure_bytes
 
     with doing(f"drawing {path}"):
         return figure_bytes(draw_ensemble(findings), path)

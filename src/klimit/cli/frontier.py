@@ -171,7 +171,8 @@ def _json(findings: Findings, options: dict[str, Any]) -> str:
 
 
 def _figure(findings: Findings, path: str) -> bytes:
-    from klimit.reports.frontier.figure import draw, figure_bytes
+    from klimit.reports.axes import figure_bytes
+    from klimit.reports.frontier.figure import draw
 
     with doing(f"drawing {path}"):
         return figure_bytes(draw(findings), path)

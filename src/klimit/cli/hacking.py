@@ -146,7 +146,7 @@ def _json(findings: HackingFindings, options: dict[str, Any]) -> str:
 
 
 def _figure(findings: HackingFindings, samples: Samples, path: str) -> bytes:
-    from klimit.reports.frontier.figure import figure_bytes
+    from klimit.reports.axes import figure_bytes
     from klimit.reports.hacking.figure import draw_hacking
     from klimit.reports.hacking.findings import HackingFindings
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from klimit.audits.notes import impossible
 from klimit.reports.audit.findings import AuditFindings
-from klimit.reports.audit.numbers import share
 from klimit.reports.numbers import nats, percent, plural
+from klimit.reports.values import share
 from klimit.values import Value
 
 _FEW_PROMPTS = 20

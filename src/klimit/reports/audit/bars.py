@@ -8,10 +8,10 @@ import numpy as np
 
 from klimit.audits.result import Audit, Audits
 from klimit.reports.audit.findings import AuditFindings
-from klimit.reports.audit.numbers import short_name
 from klimit.reports.audit.several import SeveralFindings
-from klimit.reports.frontier.figure import new_axes
+from klimit.reports.axes import new_axes, plain
 from klimit.reports.style import BARS, DPI, POLICY, SIZE, SMALL, TEXT
+from klimit.reports.values import short_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,13 +73,9 @@ def plot_parts(audits: Audits | Audit, *, ax: Axes | None = None, title: str | N
     ax.set_ylim(len(shown) - 0.45, -0.55)
     ax.set_yticks(range(len(shown)), [short_name(audit.name) for audit in shown], parse_math=False)
     ax.set_xlabel("KL(policy || base), nats per completion", fontsize=TEXT)
-    ax.tick_params(labelsize=SMALL)
+    plain(ax, title)
     ax.tick_params(axis="y", length=0)
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
     _legend(ax, outside=own)
-    if title is not None:
-        ax.set_title(title, fontsize=TEXT, fontweight="bold", loc="left", parse_math=False)
     return ax
 
 

@@ -11,13 +11,14 @@ import numpy as np
 from klimit.audits.result import Audit, Audits
 from klimit.errors import InputError
 from klimit.reports.audit.findings import AuditFindings
-from klimit.reports.audit.numbers import share, short_name
 from klimit.reports.audit.several import SeveralFindings, number_in, runs
+from klimit.reports.axes import new_axes
 from klimit.reports.captions import Picture, write_labels
-from klimit.reports.frontier.figure import new_axes, paint, right_end
 from klimit.reports.labels import AROUND, CLOSE, Labels
 from klimit.reports.numbers import percent
+from klimit.reports.plane import paint, right_end
 from klimit.reports.style import GREY, POLICY, SMALL, TEXT
+from klimit.reports.values import share, short_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

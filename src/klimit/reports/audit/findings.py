@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from klimit.audits.result import Audit
-from klimit.reports.audit.numbers import Unit
+from klimit.reports.values import Unit
 from klimit.values import Value
 
 ESTIMATORS = {"rao-blackwellised": "Rao-Blackwellised"}

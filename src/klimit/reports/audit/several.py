@@ -13,9 +13,9 @@ from klimit.audits.measured import Array, Measured
 from klimit.audits.result import Audit, Audits
 from klimit.reports.audit.action import first_rule, what_is_missing
 from klimit.reports.audit.findings import AuditFindings
-from klimit.reports.audit.numbers import Unit, share
 from klimit.reports.audit.text import cautions
 from klimit.reports.audit.verdict import parts_line, rival_sentence
+from klimit.reports.values import Unit, share
 from klimit.values import Value
 
 _LAST_NUMBER = re.compile(r"(\d+(?:\.\d+)?)(?!.*\d)")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from klimit.audits.result import Audit
 from klimit.reports.audit.findings import AuditFindings
-from klimit.reports.audit.numbers import share, short_name
 from klimit.reports.audit.several import SeveralFindings, several_action, several_cautions, several_verdict
 from klimit.reports.audit.text import what_was_read
 from klimit.reports.layout import table, wrap
 from klimit.reports.numbers import nats, percent
+from klimit.reports.values import share, short_name
 
 
 def several_report(findings: SeveralFindings) -> str:

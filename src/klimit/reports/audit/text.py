@@ -7,10 +7,10 @@ import numpy as np
 from klimit.audits.result import Audit
 from klimit.reports.audit.action import action
 from klimit.reports.audit.findings import ESTIMATORS, AuditFindings
-from klimit.reports.audit.numbers import Unit, share
 from klimit.reports.audit.verdict import verdict
 from klimit.reports.layout import table, wrap
 from klimit.reports.numbers import nats, percent, plural
+from klimit.reports.values import Unit, share
 from klimit.values import Value
 
 Row = tuple[str, str, str]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from klimit.reports.audit.findings import AuditFindings
-from klimit.reports.audit.numbers import UNKNOWN, share
 from klimit.reports.numbers import percent
+from klimit.reports.values import UNKNOWN, share
 
 _VAGUE = 0.01  # of the KL: a lower bound on the least KL that says nothing
 

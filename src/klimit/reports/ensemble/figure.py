@@ -9,22 +9,20 @@ import numpy as np
 
 from klimit.ensembles.result import Ensemble
 from klimit.errors import InputError
-from klimit.reports.audit.numbers import short_name
+from klimit.reports.axes import finish, new_axes, plain
 from klimit.reports.ensemble.findings import EnsembleFindings
 from klimit.reports.ensemble.members import (
     anchors,
-    finish,
     interval,
     keep_off_lines,
-    plain,
     plot_members,
     plot_thresholds,
     thresholds_known,
 )
 from klimit.reports.ensemble.verdict import title as verdict_title
-from klimit.reports.frontier.figure import new_axes
 from klimit.reports.labels import BELOW, Labels
 from klimit.reports.style import BEST, GREY, LIMIT, POLICY, SIZE, SMALL, TEXT
+from klimit.reports.values import short_name
 from klimit.values import Value
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from klimit.proxies.by_members import HackingByMembers
-from klimit.reports.frontier.figure import new_axes
+from klimit.reports.axes import finish, new_axes, plain
 from klimit.reports.labels import ABOVE, AROUND, BELOW, Labels
 from klimit.reports.numbers import nats
 from klimit.reports.style import BEST, LIMIT, POLICY, SMALL, TEXT
@@ -95,22 +95,6 @@ def _axes(hacked: HackingByMembers, ax: Axes | None, title: str | None) -> Axes:
     ax.set_xlim(hacked.size[0] - 0.5, hacked.size[-1] + 0.5)
     ax.set_xticks(hacked.size)
     return ax
-
-
-def plain(ax: Axes, title: str | None) -> None:
-    """Axes without a frame above and at the right."""
-    ax.tick_params(labelsize=SMALL)
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
-    if title is not None:
-        ax.set_title(title, fontsize=TEXT, fontweight="bold", loc="left", parse_math=False)
-
-
-def finish(ax: Axes) -> None:
-    """The layout must be final before labels are placed."""
-    figure: Any = ax.figure
-    figure.draw_without_rendering()
-    ax.set_autoscale_on(False)
 
 
 def means(ax: Axes, x: Any, of: tuple[Any, Any, Any], *, color: str, marker: str, label: str) -> None:

@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
-from klimit.reports.audit.numbers import Unit, short_name
 from klimit.reports.ensemble.findings import EnsembleFindings
 from klimit.reports.ensemble.verdict import action, correlation, verdict
 from klimit.reports.layout import WIDTH, table, wrap
 from klimit.reports.numbers import RewardFormat, kl_text, nats, percent, plural
+from klimit.reports.values import Unit, short_name
 from klimit.values import Value
 
 Cells = tuple[str, ...]

@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
-from klimit.reports.audit.numbers import Unit
 from klimit.reports.ensemble.findings import EnsembleFindings
 from klimit.reports.hacking.verdict import kl_value
 from klimit.reports.numbers import nats, percent
+from klimit.reports.values import Unit
 from klimit.values import Value
 
 _FEW_PROMPTS = 20

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from klimit.audits.measured import Array
 from klimit.errors import InputError
 from klimit.proxies.result import Hacking
-from klimit.reports.frontier.figure import new_axes
+from klimit.reports.axes import new_axes
 from klimit.reports.hacking.captions import write_labels
 from klimit.reports.hacking.findings import HackingFindings
 from klimit.reports.hacking.verdict import title as verdict_title

@@ -14,8 +14,8 @@ from klimit.errors import InputError
 from klimit.limit.result import Point
 from klimit.proxies.gap import Gap
 from klimit.proxies.result import Hacking
-from klimit.reports.audit.numbers import Unit
 from klimit.reports.frontier.findings import round_down
+from klimit.reports.values import Unit
 from klimit.values import Value
 
 Turn = Literal["certain", "likely", "start", "none", "unknown"]

@@ -1,4 +1,4 @@
-"""The values of an audit as people read them: an estimate with its interval, or the range that is left."""
+"""Values as people read them: an estimate with its interval, or the range that is left."""
 
 from __future__ import annotations
 
