@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from klimit.limit.dual import Array
 from klimit.limit.preparation import Rewards
 
 
@@ -42,8 +43,7 @@ class Saturation:
 
 def saturation(rewards: Rewards, reward_max: float | None) -> Saturation:
     """Estimate the saturation from the best reward of each prompt."""
-    share = rewards.at_top / rewards.counts
-    kl = -np.log(share) - (1 - share) / (2 * rewards.at_top)
+    kl = prompt_saturation(rewards)
     once = np.flatnonzero(rewards.at_top == 1)
     below = (
         np.flatnonzero(rewards.top < reward_max) if reward_max is not None else np.zeros(0, dtype=np.int64)
@@ -58,3 +58,9 @@ def saturation(rewards: Rewards, reward_max: float | None) -> Saturation:
         seen_once=once,
         below_max=below,
     )
+
+
+def prompt_saturation(rewards: Rewards) -> Array:
+    """``-log pi0(r = max)`` of each prompt, the first-order bias of ``-log`` of a frequency removed, nats, ``(P,)``."""
+    share = rewards.at_top / rewards.counts
+    return np.asarray(-np.log(share) - (1 - share) / (2 * rewards.at_top))

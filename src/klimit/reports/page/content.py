@@ -114,11 +114,12 @@ class Content:
         prompts: prompt by prompt.
         provenance: where the numbers come from.
         tables: every table behind the figures, by file name without ending, for copying and downloading as CSV.
-        notes: what the reader must know, one line each: what was asked for and is missing, with the reason; warnings of
-            all parts; what reading guessed, held back or left out.
+        notes: what the reader must know, one line each: what was asked for and is missing, with the reason; then the
+            warnings of all parts.
         by_members: gap and threshold against the number of the ensemble's members; None where there is no ensemble
             with gold, or ``why_no_members`` says why not.
         why_no_members: why ``by_members`` is missing though there are an ensemble and gold; else empty.
+        read: what reading guessed, held back or left out, one line each.
     """
 
     title: str
@@ -134,3 +135,4 @@ class Content:
     notes: tuple[str, ...] = ()
     by_members: HackingByMembers | None = None
     why_no_members: str = ""
+    read: tuple[str, ...] = ()
