@@ -49,9 +49,9 @@ def paint(
     Returns:
         What :func:`klimit.reports.captions.write_labels` needs to name it all.
     """
-    kl = _budgets(limit, end)
+    kl = drawn_budgets(limit, end)
     curve = replace(limit, kl=kl)
-    top = max([_top(curve, best_of_n), *(1.12 * gain for gain in gains)])
+    top = max([drawn_top(curve, best_of_n), *(1.12 * gain for gain in gains)])
     ax.set_xlim(0, end)
     ax.set_ylim(min([0.0, *(1.2 * gain for gain in gains)]), top)
     _frame(ax, limit, title)
@@ -88,7 +88,7 @@ def _within(truth: Curve | None, end: float, top: float) -> Curve | None:
     return truth._replace(kl=kl[shown], gain=gain[shown])
 
 
-def _budgets(limit: Frontier, end: float) -> NDArray[np.float64]:
+def drawn_budgets(limit: Frontier, end: float) -> NDArray[np.float64]:
     """Dense in the root of the KL; both sides of the horizon and of the steps of the lower bound."""
     kl = np.linspace(0, np.sqrt(end), _POINTS + 1)[1:] ** 2
     steps = limit.bracket.steps_kl
@@ -97,7 +97,7 @@ def _budgets(limit: Frontier, end: float) -> NDArray[np.float64]:
     return np.unique(np.concatenate([kl, edges, steps, np.nextafter(steps, 0)]))
 
 
-def _top(curve: Frontier, best_of_n: PolicyCurve | None) -> float:
+def drawn_top(curve: Frontier, best_of_n: PolicyCurve | None) -> float:
     """Above everything but the bracket's upper end, which may be far up: of that, as much as fits."""
     inside = curve.kl <= curve.horizon
     highs = [float(curve.gain_low[-1]), *curve.gain[inside], *curve.gain_high[inside]]

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _WIDE = 0.11  # of the axis: a segment that has room for its number
-_UNKNOWN = "unknown"
-_NAMES = {
+UNKNOWN = "unknown"
+PARTS = {
     "necessary": "needed for the gain",
     "allocation": "wrong prompts (allocation)",
     "shape": "other law of the reward (shape)",
     "off-reward": "unseen by the reward (off-reward)",
     "shape + off-reward": "shape + off-reward",
-    _UNKNOWN: "cannot be told",
+    UNKNOWN: "cannot be told",
 }
 
 
@@ -46,7 +46,7 @@ def plot_parts(audits: Audits | Audit, *, ax: Axes | None = None, title: str | N
     shown = Audits((audits,)) if isinstance(audits, Audit) else audits
     own = ax is None
     ax = _new_axes(len(shown)) if ax is None else ax
-    bars = [_segments(audit) for audit in shown]
+    bars = [segments(audit) for audit in shown]
     unit = SeveralFindings(shown).nats
     ends = [0.0 if audit.kl is None else _end(audit) for audit in shown]
     right = 1.05 * max([*ends, *(sum(bar.values()) for bar in bars)]) or 1.0
@@ -55,7 +55,7 @@ def plot_parts(audits: Audits | Audit, *, ax: Axes | None = None, title: str | N
         for part, width in bar.items():
             if width == 0.0:
                 continue
-            ax.barh(i, width, left=left, height=0.62, label=_NAMES[part], **BARS[part])
+            ax.barh(i, width, left=left, height=0.62, label=PARTS[part], **BARS[part])
             if width > _WIDE * right:
                 box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none"}
                 ax.text(
@@ -85,13 +85,13 @@ def draw_parts(audits: Audits) -> Figure:
     return figure  # type: ignore[no-any-return]
 
 
-def _segments(audit: Audit) -> dict[str, float]:
+def segments(audit: Audit) -> dict[str, float]:
     """Width of each part, nats."""
     told = AuditFindings(audit).told_apart
     sizes = {name: max(value.estimate if value.known else value.low, 0.0) for name, value in told.items()}
     if audit.kl is None or all(value.known for value in told.values()):
         return sizes
-    return {**sizes, _UNKNOWN: max(audit.kl.estimate - sum(sizes.values()), 0.0)}
+    return {**sizes, UNKNOWN: max(audit.kl.estimate - sum(sizes.values()), 0.0)}
 
 
 def _end(audit: Audit) -> float:
@@ -118,7 +118,7 @@ def _legend(ax: Axes, *, outside: bool) -> None:
     """Each part once."""
     handles, names = ax.get_legend_handles_labels()
     found = dict(zip(names, handles, strict=True))
-    order = [name for name in _NAMES.values() if name in found]
+    order = [name for name in PARTS.values() if name in found]
     if not order:
         return
     style: dict[str, Any] = {"frameon": False, "fontsize": SMALL, "handlelength": 2.2, "handleheight": 1.1}

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_FAR = 2.5  # times the limit's own right end, beyond which the KL's axis is drawn by its root
+FAR = 2.5  # times the limit's own right end, beyond which the KL's axis is drawn by its root
 _TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 _APART = 0.1  # of the axis between ticks
 
@@ -62,13 +62,13 @@ def plot_audits(
     ax = new_axes() if ax is None else ax
     best = shown.best_of_n if best_of_n else None
     near = right_end(shown.limit, best)
-    spots = [_spot(audit) for audit in shown]
+    spots = [spot_of(audit) for audit in shown]
     end = max([near, *(1.1 * spot.right for spot in spots)]) if kl_max is None else kl_max
-    if end > _FAR * near:
+    if end > FAR * near:
         _by_root(ax, end)
     gains = [y for spot in spots if spot.kl <= end for y in (spot.gain, *spot.gain_ends)]
     labels, picture = paint(ax, shown.limit, end=end, best_of_n=best, title=title, gains=gains)
-    if end > _FAR * near:
+    if end > FAR * near:
         ax.set_xlabel("KL(policy || base), nats (root scale)", fontsize=TEXT)
     joined = runs(shown.names)
     _draw(ax, spots, joined)
@@ -111,7 +111,8 @@ class Spot:
         return max(self.kl, self.kl_ends[1])
 
 
-def _spot(audit: Audit) -> Spot:
+def spot_of(audit: Audit) -> Spot:
+    """Where a policy is drawn."""
     least = audit.least_kl.estimate
     kl = audit.kl
     at = kl.estimate if kl is not None else audit.least_kl.low if np.isnan(least) else least
@@ -149,7 +150,7 @@ def _by_root(ax: Axes, end: float) -> None:
 
 
 def _draw(ax: Axes, spots: Sequence[Spot], joined: list[list[int]]) -> None:
-    for spot in _with_waste(spots, joined):
+    for spot in with_waste(spots, joined):
         ax.plot(
             [spot.least, spot.kl], [spot.gain, spot.gain], color=POLICY, linestyle=(0, (1, 2)), linewidth=1.2,
             zorder=5, label="wasted KL",
@@ -183,7 +184,7 @@ def _arrow(ax: Axes, start: tuple[float, float], stop: tuple[float, float]) -> N
     )
 
 
-def _with_waste(spots: Sequence[Spot], joined: list[list[int]]) -> list[Spot]:
+def with_waste(spots: Sequence[Spot], joined: list[list[int]]) -> list[Spot]:
     """The policies whose waste is drawn: of a run the last checkpoint alone."""
     passed = {i for run in joined for i in run[:-1]}
     return [
@@ -204,7 +205,7 @@ def _write(labels: Labels, picture: Picture, spots: Sequence[Spot], joined: list
         labels.keep_off(
             np.array([spots[i].kl for i in run]), np.array([spots[i].gain for i in run]), width=3.0
         )
-    wasted = _with_waste(spots, joined)
+    wasted = with_waste(spots, joined)
     for spot in wasted:
         labels.keep_off(np.array([spot.least, spot.kl]), np.full(2, spot.gain))
     within = {i for run in joined for i in run[1:-1]}

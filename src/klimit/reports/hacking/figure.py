@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _ROOM = 1.9  # of the height that gold needs: what its limit may take before it leaves the axes
-_PROXY_TOP = 0.82  # of the height: where the proxy ends, so that it can be read against its own scale
+PROXY_TOP = 0.82  # of the height: where the proxy ends, so that it can be read against its own scale
 _ROOM_BELOW = 0.22  # of the height of the curves: for the threshold, its interval and its name
 _BRACKET = 0.05  # of the height: where the threshold's interval is drawn
 
@@ -57,10 +57,10 @@ def plot_hacking(
         raise InputError(f"kl_max={kl_max!r}: give a finite number of nats above 0")
     ax = new_axes() if ax is None else ax
     findings = HackingFindings(found)
-    points = _points(found) if best_of_n else np.zeros(0, dtype=np.int64)
-    end = _right_end(found, points) if kl_max is None else kl_max
+    points = points_shown(found) if best_of_n else np.zeros(0, dtype=np.int64)
+    end = right_end(found, points) if kl_max is None else kl_max
     points = points[found.best_of_n.kl[points] <= end]
-    bottom, top = _heights(findings, points, end)
+    bottom, top = heights(findings, points, end)
     ax.set_xlim(0, end)
     ax.set_ylim(bottom, top)
     proxy = _frame(ax, found, title)
@@ -84,12 +84,12 @@ def draw_hacking(findings: HackingFindings) -> Figure:
     return figure  # type: ignore[no-any-return]
 
 
-def _points(found: Hacking) -> NDArray[np.int64]:
+def points_shown(found: Hacking) -> NDArray[np.int64]:
     """Places of the N shown as points."""
     return np.flatnonzero(found.best_of_n.setting > 1)
 
 
-def _right_end(found: Hacking, points: NDArray[np.int64]) -> float:
+def right_end(found: Hacking, points: NDArray[np.int64]) -> float:
     """The horizon and best-of-N, but not so far out that the curves become a corner of the figure."""
     reach = 1.06 * float(found.best_of_n.kl[points].max()) if len(points) else 0.0
     if found.horizon <= 0:
@@ -97,7 +97,7 @@ def _right_end(found: Hacking, points: NDArray[np.int64]) -> float:
     return max(1.12 * found.horizon, min(reach, 2.5 * found.horizon))
 
 
-def _heights(findings: HackingFindings, points: NDArray[np.int64], end: float) -> tuple[float, float]:
+def heights(findings: HackingFindings, points: NDArray[np.int64], end: float) -> tuple[float, float]:
     """Lower and upper end of the axis: all of gold, and as much of its limit as leaves gold's turn to be seen."""
     found = findings.found
     inside = np.isfinite(found.gold_gain) & (found.kl <= end)
@@ -132,9 +132,9 @@ def _frame(ax: Axes, found: Hacking, title: str | None) -> Axes:
     if title is not None:
         ax.set_title(title, fontsize=TEXT, fontweight="bold", loc="left", parse_math=False)
     bottom, top = ax.get_ylim()
-    span = _proxy_most(found) / (_PROXY_TOP * top)
+    span = proxy_most(found) / (PROXY_TOP * top)
     proxy.set_ylim(bottom * span, top * span)
-    ticks = [tick for tick in proxy.get_yticks() if 0 <= tick <= 1.05 * _proxy_most(found)]
+    ticks = [tick for tick in proxy.get_yticks() if 0 <= tick <= 1.05 * proxy_most(found)]
     proxy.set_yticks(ticks)
     # The layout must be final before labels are placed.
     figure: Any = ax.figure
@@ -144,7 +144,7 @@ def _frame(ax: Axes, found: Hacking, title: str | None) -> Axes:
     return proxy
 
 
-def _proxy_most(found: Hacking) -> float:
+def proxy_most(found: Hacking) -> float:
     most = [float(x) for x in found.proxy_gain if np.isfinite(x)]
     return max(most, default=0.0) or 1.0
 
@@ -157,25 +157,25 @@ def _draw_reach(ax: Axes, found: Hacking, end: float) -> None:
     ax.axvline(found.horizon, color="black", linestyle=(0, (2, 2)), linewidth=1.0, zorder=2, label="horizon")
 
 
-def _from_zero(found: Hacking, values: Array) -> tuple[Array, Array]:
+def from_zero(found: Hacking, values: Array) -> tuple[Array, Array]:
     inside = np.isfinite(values) & np.isfinite(found.kl)
     return np.concatenate([[0.0], found.kl[inside]]), np.concatenate([[0.0], values[inside]])
 
 
 def _draw_tilt(ax: Axes, found: Hacking) -> None:
-    kl, gold = _from_zero(found, found.gold_gain)
+    kl, gold = from_zero(found, found.gold_gain)
     if len(kl) < 2:
         return
-    (_, low), (_, high) = _from_zero(found, found.gold_gain_low), _from_zero(found, found.gold_gain_high)
+    (_, low), (_, high) = from_zero(found, found.gold_gain_low), from_zero(found, found.gold_gain_high)
     ax.fill_between(kl, low, high, color=BAND, linewidth=0, zorder=3, label="interval")
     ax.plot(kl, gold, color=LIMIT, linewidth=2.8, zorder=6, label="gold", solid_capstyle="butt")
-    at, limit = _from_zero(found, found.gold_limit)
+    at, limit = from_zero(found, found.gold_limit)
     if len(at) > 1:
         ax.plot(at, limit, color=LIMIT, linestyle=(0, (6, 2)), linewidth=1.5, zorder=4, label="gold limit")
 
 
 def _draw_proxy(ax: Axes, proxy: Axes, found: Hacking) -> None:
-    kl, gain = _from_zero(found, found.proxy_gain)
+    kl, gain = from_zero(found, found.proxy_gain)
     # On the axes of gold, scaled, so that labels can keep off it.
     scale = ax.get_ylim()[1] / proxy.get_ylim()[1]
     style: dict[str, Any] = {"color": GREY, "linestyle": (0, (1, 1.2)), "linewidth": 2.0, "zorder": 3}
@@ -189,7 +189,7 @@ def _draw_threshold(ax: Axes, findings: HackingFindings) -> None:
     if not findings.turns:
         return
     height = _height(ax)
-    kl, gold = _from_zero(found, found.gold_gain)
+    kl, gold = from_zero(found, found.gold_gain)
     style: dict[str, Any] = {"color": POLICY, "linewidth": 1.2, "zorder": 5}
     ends = [height, float(np.interp(threshold.estimate, kl, gold))]
     ax.plot([threshold.estimate] * 2, ends, label="threshold", **style)
