@@ -80,13 +80,30 @@ class Given:
             yield from opened.iter_batches()
 
 
+@dataclass(frozen=True)
+class Step:
+    """New columns, and what they depend on.
+
+    Attributes:
+        name: of the step, for the metadata. One that may run several times takes a name for each.
+        settings: what its columns depend on.
+        columns: their names.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    columns: Sequence[str]
+
+    def made(self, given: Given) -> dict[str, Any]:
+        """What the metadata say of it."""
+        return {**self.settings, "columns": list(self.columns), "input": given.digest}
+
+
 def append_columns(
     given: Given,
     output: Path,
     *,
-    step: str,
-    settings: Mapping[str, Any],
-    columns: Sequence[str],
+    steps: Sequence[Step],
     renamed: Mapping[str, str] | None = None,
     order: NDArray[np.int64],
     batch_size: int,
@@ -100,9 +117,7 @@ def append_columns(
     Args:
         given: what is read; the output may be the same file, which is then replaced when all is done.
         output: to be written.
-        step: name of the step, for the metadata. A step that may run several times takes a name for each.
-        settings: what the new columns depend on.
-        columns: names of the new columns, which ``work`` gives.
+        steps: done in one pass; ``work`` gives the columns of all.
         renamed: columns to be renamed on the way, old name to new.
         order: all row numbers, those first that need most memory.
         batch_size: rows at once, to begin with.
@@ -114,9 +129,10 @@ def append_columns(
     Raises:
         InputError: the output is there, made otherwise, or columns of the same name are.
     """
-    made = {**settings, "columns": list(columns), "input": given.digest}
-    parts = Parts(output, made, given.count)
-    if output.exists() and is_made(output, given, step, made, overwrite=overwrite):
+    made = {step.name: step.made(given) for step in steps}
+    columns = [name for step in steps for name in step.columns]
+    parts = Parts(output, _flat(made), given.count)
+    if output.exists() and is_made(output, given, made, overwrite=overwrite):
         parts.tidy()
         say(f"{output} is complete already")
         return output
@@ -125,32 +141,37 @@ def append_columns(
         parts.discard_others()
     with parts.open():
         work_through(parts, order, batch_size, work, what="completions", say=say, fixed=fixed)
-        steps = {**given.metadata, step: made}
-        parts.finish(lambda path: write_table(path, _joined(given, parts, columns, renamed or {}), steps))
+        known = {**given.metadata, **made}
+        parts.finish(lambda path: write_table(path, _joined(given, parts, columns, renamed or {}), known))
     say(f"wrote {output}")
     return output
 
 
-def is_made(output: Path, given: Given, step: str, made: Mapping[str, Any], *, overwrite: bool) -> bool:
-    """Whether an output that is there holds what this step would add.
+def is_made(output: Path, given: Given, made: Mapping[str, Mapping[str, Any]], *, overwrite: bool) -> bool:
+    """Whether an output that is there holds what these steps would add.
 
     Raises:
         InputError: it does not, is another file than the input, and is not to be overwritten.
     """
     if output.is_dir():
         raise InputError(f"{output}: is a folder; name a file in it")
-    before, now = read_metadata(output).get(step), dict(made)
+    known = read_metadata(output)
     in_place = output.resolve() == given.path.resolve()
-    if in_place and before is not None:
-        now["input"] = before.get("input")  # the file was another one before it was replaced
-    if before == now:
-        return True
-    if overwrite or in_place:
-        return False
-    how = (
-        "not made by this step" if before is None else f"made with other settings ({differing(before, made)})"
-    )
-    raise InputError(f"{output}: is there already, {how}; name another file, or give --overwrite")
+    for name, settings in made.items():
+        before, now = known.get(name), dict(settings)
+        if in_place and before is not None:
+            now["input"] = before.get("input")  # the file was another one before it was replaced
+        if before == now:
+            continue
+        if overwrite or in_place:
+            return False
+        how = (
+            "not made by this step"
+            if before is None
+            else f"made with other settings ({differing(before, settings)})"
+        )
+        raise InputError(f"{output}: is there already, {how}; name another file, or give --overwrite")
+    return True
 
 
 def refuse_same_names(
@@ -168,6 +189,13 @@ def refuse_same_names(
             f"{given.path}: has {', '.join(same)} already; give --overwrite to replace, or -o to write another file "
             "from one without"
         )
+
+
+def _flat(made: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The settings of all steps as one mapping."""
+    if len(made) == 1:
+        return dict(next(iter(made.values())))
+    return {f"{name} {key}": value for name, settings in made.items() for key, value in settings.items()}
 
 
 def _joined(given: Given, parts: Parts, columns: Sequence[str], renamed: Mapping[str, str]) -> Iterator[Any]:

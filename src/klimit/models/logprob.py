@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from klimit.errors import InputError
-from klimit.models.appending import Given, append_columns
+from klimit.models.appending import Given, Step, append_columns
 from klimit.models.batches import Say
 from klimit.models.extras import needed
 from klimit.models.loading import Loaded, Trust, load_causal
@@ -89,9 +89,7 @@ def logprob(
     written = append_columns(
         given,
         Path(output).expanduser() if output is not None else given.path,
-        step=STEP,
-        settings=settings,
-        columns=COLUMNS,
+        steps=[Step(STEP, settings, COLUMNS)],
         renamed={"logprob": SAMPLED} if had else {},
         order=np.argsort(-total, kind="stable").astype(np.int64),
         batch_size=batch_size or _batch_size(policy, int(lengths.max(initial=1))),
