@@ -145,6 +145,7 @@ def _frame(ax: Axes, found: Hacking, title: str | None) -> Axes:
 
 
 def proxy_most(found: Hacking) -> float:
+    """The proxy's highest gain along its tilt; 1 where there is none."""
     most = [float(x) for x in found.proxy_gain if np.isfinite(x)]
     return max(most, default=0.0) or 1.0
 
@@ -158,6 +159,7 @@ def _draw_reach(ax: Axes, found: Hacking, end: float) -> None:
 
 
 def from_zero(found: Hacking, values: Array) -> tuple[Array, Array]:
+    """KL and values along the tilt where both are known, from the base policy on."""
     inside = np.isfinite(values) & np.isfinite(found.kl)
     return np.concatenate([[0.0], found.kl[inside]]), np.concatenate([[0.0], values[inside]])
 

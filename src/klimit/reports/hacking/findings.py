@@ -12,6 +12,7 @@ import numpy as np
 from klimit.audits.measured import Array
 from klimit.errors import InputError
 from klimit.limit.result import Point
+from klimit.proxies.falls import times_as_many
 from klimit.proxies.gap import Gap
 from klimit.proxies.result import Hacking
 from klimit.reports.frontier.findings import round_down
@@ -25,7 +26,6 @@ _LEAST = 0.04  # of the horizon: the smallest budget shown
 _MOST_ROWS = 8
 _MOST_SIZES = 8
 _CLOSE = 0.96  # a budget this close to the horizon needs no second row
-_SETTLED = 0.25  # half-width of the threshold, as a share, that counts as settled
 
 
 @dataclass(frozen=True)
@@ -147,17 +147,9 @@ class HackingFindings:
 
     @cached_property
     def times_as_many(self) -> float:
-        """How many times the labels (or prompts) would bring the threshold to a quarter either way, by the root-n law.
-
-        Where nothing bounds the threshold above, as many as its lower end alone would take: so many at least. nan where
-        there is no threshold to settle.
-        """
-        threshold = self.found.threshold
-        if not self.turns:
-            return float("nan")
-        width = threshold.high - threshold.low
-        half = width / 2 if np.isfinite(width) else threshold.estimate - threshold.low
-        return max(half / threshold.estimate / _SETTLED, 1.0) ** 2
+        """How many times the labels (or prompts) would settle the threshold; nan where there is none to settle."""
+        times = times_as_many(self.found.threshold) if self.turns else None
+        return float("nan") if times is None else times
 
     # How numbers are written.
 

@@ -127,11 +127,9 @@ def labels_line(findings: HackingFindings) -> str:
 def labels_wanted(findings: HackingFindings) -> tuple[int, bool] | None:
     """Gold labels in all that would settle the threshold, and whether that is an estimate or a lower bound."""
     found = findings.found
-    if found.labels_needed is not None:
-        return rounded_up(found.labels_needed), True
-    if not math.isfinite(findings.times_as_many):
+    if found.labels_needed is None:
         return None
-    return rounded_up(found.n_labels * findings.times_as_many), False
+    return rounded_up(found.labels_needed), math.isfinite(found.threshold.high)
 
 
 def gap_lines(findings: HackingFindings) -> list[str]:

@@ -1,8 +1,8 @@
-"""The answers of a page in words, for the terminal: each answer's verdict first, what to do about it last."""
+"""The answers of a page in words: each answer's verdict first, what to do about it last."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 
 from klimit.reports.audit.report import Report as AuditReport
 from klimit.reports.ensemble import verdict as of_ensemble
@@ -16,26 +16,55 @@ from klimit.reports.layout import wrap
 from klimit.reports.page.content import Content
 
 
+@dataclass(frozen=True)
+class Answer:
+    """One answer.
+
+    Attributes:
+        topic: what it is about, in a word or two.
+        place: id of the section of the page that shows it.
+        verdict: sentences, the first thing to be read.
+        action: what to do about it.
+        folded: whether all but the first sentence is folded away at first, for there are many like it.
+    """
+
+    topic: str
+    place: str
+    verdict: tuple[str, ...]
+    action: str
+    folded: bool = False
+
+
 def page_words(content: Content) -> str:
-    """The verdicts, in 80 columns, ending in a newline; then the notes."""
+    """The answers, in 80 columns, ending in a newline; then the notes."""
     parts = [
-        "\n".join([*(wrap(line, indent="  ") for line in verdict), wrap(f"Next: {action}", indent="  ")])
-        for verdict, action in answers(content)
+        "\n".join(
+            [*(wrap(line, indent="  ") for line in each.verdict), wrap(f"Next: {each.action}", indent="  ")]
+        )
+        for each in answers(content)
     ]
     notes = [wrap(f"! {line}", indent="  ") for line in content.notes]
     return "\n\n".join([*parts, *(["\n".join(notes)] if notes else [])]) + "\n"
 
 
-def answers(content: Content) -> Iterator[tuple[list[str], str]]:
-    """Verdict and action of every answer on the page, in its order."""
+def answers(content: Content) -> list[Answer]:
+    """Every answer on the page, in its order."""
     limit = gather(content.limit, content.best_of_n)
-    yield of_limit.verdict(limit), of_limit.action(limit)
+    found = [Answer("The limit", "plane", tuple(of_limit.verdict(limit)), of_limit.action(limit))]
     if content.audits is not None:
         audits = AuditReport.of(content.audits)
-        yield audits.verdict, audits.action
-    for each in content.hackings:
+        topic = "The policies" if len(content.audits) > 1 else "The policy"
+        found.append(Answer(topic, "policies", tuple(audits.verdict), audits.action))
+    for place, each in enumerate(content.hackings):
         findings = HackingFindings(each)
-        yield about_proxy(findings), of_proxy(findings)
+        topic = f"Proxy {each.proxy_name}"
+        found.append(
+            Answer(
+                topic, f"hacking-{place}", tuple(about_proxy(findings)), of_proxy(findings), folded=place > 1
+            )
+        )
     if content.ensemble is not None:
         together = EnsembleFindings(content.ensemble, content.by_members, content.why_no_members)
-        yield of_ensemble.verdict(together), of_ensemble.action(together)
+        verdict = tuple(of_ensemble.verdict(together))
+        found.append(Answer("The ensemble", "ensemble", verdict, of_ensemble.action(together)))
+    return found

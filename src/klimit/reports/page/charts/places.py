@@ -1,0 +1,59 @@
+"""On which side of its point each name stands, so that names do not cover one another even on a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+SIDES = ("bottom right", "top right", "bottom left", "top left", "bottom center", "top center")
+_WIDTH, _HEIGHT = 280.0, 320.0  # of a phone's plot, pixels
+_LETTER, _LINE, _MARK = 7.0, 16.0, 14.0
+Box = tuple[float, float, float, float]
+
+
+def sides(
+    names: Sequence[str], points: Sequence[tuple[float, float]], others: Sequence[tuple[float, float]]
+) -> list[str]:
+    """One of Plotly's text positions for each name, in turn the one that covers least.
+
+    Args:
+        names: to be written; an empty one needs no room.
+        points: theirs, as shares of the axes, (0, 0) at the bottom left.
+        others: further points that names should keep off.
+    """
+    taken = [_mark(x, y) for x, y in (*points, *others)]
+    found = []
+    for name, (x, y) in zip(names, points, strict=True):
+        boxes = {side: _box(side, name, x, y) for side in SIDES}
+        costs = {
+            side: _outside(box) + sum(_overlap(box, other) for other in taken) for side, box in boxes.items()
+        }
+        best = min(SIDES, key=lambda side: costs[side])
+        found.append(best)
+        if name:
+            taken.append(boxes[best])
+    return found
+
+
+def _mark(x: float, y: float) -> Box:
+    half = _MARK / 2
+    return x * _WIDTH - half, y * _HEIGHT - half, x * _WIDTH + half, y * _HEIGHT + half
+
+
+def _box(side: str, name: str, x: float, y: float) -> Box:
+    vertical, horizontal = side.split()
+    width = _LETTER * len(name)
+    left = x * _WIDTH + {"right": _MARK / 2, "left": -_MARK / 2 - width, "center": -width / 2}[horizontal]
+    low = y * _HEIGHT + (_MARK / 2 if vertical == "top" else -_MARK / 2 - _LINE)
+    return left, low, left + width, low + _LINE
+
+
+def _overlap(a: Box, b: Box) -> float:
+    across = min(a[2], b[2]) - max(a[0], b[0])
+    up = min(a[3], b[3]) - max(a[1], b[1])
+    return max(across, 0.0) * max(up, 0.0)
+
+
+def _outside(box: Box) -> float:
+    """Its part beyond the axes, which counts twice: a name cut off cannot be read."""
+    area = (box[2] - box[0]) * (box[3] - box[1])
+    return 2 * (area - _overlap(box, (0.0, 0.0, _WIDTH, _HEIGHT)))
