@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from klimit.limit.frontier import frontier as frontier
     from klimit.limit.result import Frontier as Frontier
     from klimit.models.logprob import logprob as logprob
+    from klimit.models.prompt_sets import prompts as prompts
     from klimit.models.sample import sample as sample
+    from klimit.models.score import score as score
     from klimit.policies import best_of_n as best_of_n
     from klimit.policies import best_of_poisson as best_of_poisson
     from klimit.policies import rejection_sampling as rejection_sampling
@@ -49,9 +51,11 @@ _HOMES = {
     "frontier": "klimit.limit.frontier",
     "hacking": "klimit.proxies.hacking",
     "logprob": "klimit.models.logprob",
+    "prompts": "klimit.models.prompt_sets",
     "read_samples": "klimit.samples",
     "rejection_sampling": "klimit.policies",
     "sample": "klimit.models.sample",
+    "score": "klimit.models.score",
     "soft_best_of_n": "klimit.policies",
 }
 _MODULES = ("selectors", "testsystems")
@@ -73,9 +77,11 @@ __all__ = [
     "frontier",
     "hacking",
     "logprob",
+    "prompts",
     "read_samples",
     "rejection_sampling",
     "sample",
+    "score",
     "selectors",
     "soft_best_of_n",
     "testsystems",

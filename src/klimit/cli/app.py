@@ -13,7 +13,9 @@ from klimit.cli.ensemble import ensemble
 from klimit.cli.frontier import frontier
 from klimit.cli.hacking import hacking
 from klimit.cli.logprob import logprob
+from klimit.cli.prompts import prompts
 from klimit.cli.sample import sample
+from klimit.cli.score import score
 
 app = typer.Typer(
     name="klimit",
@@ -51,6 +53,8 @@ app.command()(frontier)
 app.command()(audit)
 app.command()(hacking)
 app.command()(ensemble)
+app.command()(prompts)
 app.command()(sample)
+app.command()(score)
 app.command()(logprob)
 app.command()(demo)

@@ -1,9 +1,10 @@
-"""Prompt files: JSON lines or Parquet with ``prompt`` (a text, or chat messages) and, if given, ``prompt_id``."""
+"""Prompt files: JSON lines, Parquet or CSV with ``prompt`` (a text, or chat messages) and, if given, ``prompt_id``."""
 
 from __future__ import annotations
 
+import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from klimit.models.extras import needed
 
 PROMPT, PROMPT_ID = "prompt", "prompt_id"
 JSON_LINES = (".jsonl", ".ndjson", ".json")
+CSV = ".csv"
 ROLES = ("system", "user", "assistant", "tool", "developer")
 
 Message = dict[str, str]
@@ -46,16 +48,47 @@ def read_prompts(path: str | Path) -> list[Prompt]:
     """Read a file of prompts.
 
     Args:
-        path: JSON lines or Parquet. Without a column ``prompt_id`` prompts are numbered from 0.
+        path: JSON lines, Parquet or CSV. Without a column ``prompt_id`` prompts are numbered from 0.
 
     Raises:
         InputError: no such file, no prompts, a row without a prompt, a key twice, texts and messages mixed.
     """
+    return checked_prompts(prompt_rows(path), source=str(path))
+
+
+def prompt_rows(path: str | Path, column: str = PROMPT) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The rows of a file as ``(where, row)``, with the prompt under ``prompt`` and, if given, ``prompt_id``.
+
+    Args:
+        path: JSON lines, Parquet or CSV.
+        column: that holds the prompts.
+
+    Raises:
+        InputError: no such file, or no table that can be read.
+    """
     file = Path(path).expanduser()
     if not file.is_file():
         raise InputError(f"{path}: no such file of prompts")
-    rows = _json_lines(file) if file.suffix.lower() in JSON_LINES else _parquet(file)
-    return checked_prompts(rows, source=str(path))
+    ending = file.suffix.lower()
+    read = _json_lines if ending in JSON_LINES else _csv if ending == CSV else _parquet
+    for where, row in read(file, column):
+        if column not in row:
+            raise InputError(f"{where}: no field {column!r}; its fields: {', '.join(row)}")
+        yield where, {name: row[at] for name, at in ((PROMPT_ID, PROMPT_ID), (PROMPT, column)) if at in row}
+
+
+def arrow_columns(prompts: Sequence[Prompt]) -> dict[str, Any]:
+    """``prompt_id`` and ``prompt`` as arrow arrays, all prompts being of one kind."""
+    arrow = needed("pyarrow")
+    message = arrow.struct([("role", arrow.string()), ("content", arrow.string())])
+    key = arrow.string() if isinstance(prompts[0].prompt_id, str) else arrow.int64()
+    return {
+        PROMPT_ID: arrow.array([each.prompt_id for each in prompts], key),
+        PROMPT: arrow.array(
+            [each.messages() if each.is_chat else each.prompt for each in prompts],
+            arrow.list_(message) if prompts[0].is_chat else arrow.string(),
+        ),
+    }
 
 
 def checked_prompts(rows: Iterator[tuple[str, Mapping[str, Any]]], *, source: str) -> list[Prompt]:
@@ -90,7 +123,7 @@ def checked_prompts(rows: Iterator[tuple[str, Mapping[str, Any]]], *, source: st
     return prompts
 
 
-def _json_lines(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _json_lines(file: Path, column: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     with file.open(encoding="utf-8") as lines:
         number = 0
         try:
@@ -103,25 +136,39 @@ def _json_lines(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
                 except ValueError as error:
                     raise InputError(f"{where}: is no JSON ({error})") from None
                 if not isinstance(row, dict):
-                    raise InputError(f"{where}: is no object; each line is one, with a field {PROMPT!r}")
+                    raise InputError(f"{where}: is no object; each line is one, with a field {column!r}")
                 yield where, row
         except UnicodeDecodeError:
             raise InputError(f"{file}, after line {number}: is no UTF-8 text") from None
 
 
-def _parquet(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _csv(file: Path, column: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    with file.open(encoding="utf-8-sig", newline="") as lines:
+        number = 0
+        try:
+            for number, row in enumerate(csv.DictReader(lines, strict=True), 1):
+                if None in row:
+                    raise InputError(f"{file}, row {number}: has more fields than the header has names")
+                yield f"{file}, row {number}", row
+        except csv.Error as error:
+            raise InputError(f"{file}, after row {number}: is no CSV ({error})") from None
+        except UnicodeDecodeError:
+            raise InputError(f"{file}, after row {number}: is no UTF-8 text") from None
+
+
+def _parquet(file: Path, column: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     arrow, parquet = needed("pyarrow"), needed("pyarrow.parquet")
     try:
         opened = parquet.ParquetFile(file)
     except (arrow.ArrowException, OSError) as error:
         raise InputError(
-            f"{file}: is neither JSON lines ({', '.join(JSON_LINES)}) nor Parquet: {error}"
+            f"{file}: is neither JSON lines ({', '.join(JSON_LINES)}) nor CSV nor Parquet: {error}"
         ) from None
     with opened:
         names = opened.schema_arrow.names
-        if PROMPT not in names:
-            raise InputError(f"{file}: no column {PROMPT!r}; its columns: {', '.join(names)}")
-        wanted = [name for name in (PROMPT_ID, PROMPT) if name in names]
+        if column not in names:
+            raise InputError(f"{file}: no column {column!r}; its columns: {', '.join(names)}")
+        wanted = [name for name in dict.fromkeys((PROMPT_ID, column)) if name in names]
         number = 0
         for batch in opened.iter_batches(columns=wanted):
             for row in batch.to_pylist():
@@ -139,8 +186,6 @@ def _key(row: Mapping[str, Any], number: int, where: str) -> int | str:
 
 
 def _prompt(row: Mapping[str, Any], where: str) -> str | tuple[Message, ...]:
-    if PROMPT not in row:
-        raise InputError(f"{where}: no field {PROMPT!r}; its fields: {', '.join(row)}")
     prompt = row[PROMPT]
     if isinstance(prompt, str):
         if not prompt:
@@ -148,10 +193,15 @@ def _prompt(row: Mapping[str, Any], where: str) -> str | tuple[Message, ...]:
         return prompt
     if not isinstance(prompt, list) or not prompt:
         raise InputError(f"{where}: the prompt is {_kind(prompt)}; give a text, or a list of chat messages")
-    return tuple(_message(message, where) for message in prompt)
+    return tuple(message_of(message, where) for message in prompt)
 
 
-def _message(message: Any, where: str) -> Message:
+def message_of(message: Any, where: str) -> Message:
+    """A chat message with nothing but its role and content.
+
+    Raises:
+        InputError: it is none, of an unknown role, or its content is no text.
+    """
     if not isinstance(message, dict) or not {"role", "content"} <= message.keys():
         raise InputError(f"{where}: a chat message needs 'role' and 'content'; one is {message!r:.80}")
     role, content = message["role"], message["content"]

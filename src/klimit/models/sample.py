@@ -14,7 +14,7 @@ from klimit.models.batches import Say, work_through
 from klimit.models.engine import Completion, Draw, Engine
 from klimit.models.extras import needed
 from klimit.models.parts import Parts, differing, read_metadata
-from klimit.models.prompts import Prompt, read_prompts
+from klimit.models.prompts import Prompt, arrow_columns, read_prompts
 from klimit.models.randomness import key_of
 from klimit.models.settings import Sampling
 from klimit.models.table import write_table
@@ -177,17 +177,12 @@ def is_complete(output: Path, step: str, settings: Mapping[str, Any], *, overwri
 def columns_of(draws: Sequence[Draw], completions: Sequence[Completion]) -> dict[str, Any]:
     """Arrow columns of completions, one row each."""
     arrow = needed("pyarrow")
-    first = draws[0].prompt
     ids = arrow.list_(arrow.int32())
-    message = arrow.struct([("role", arrow.string()), ("content", arrow.string())])
-    key = arrow.string() if isinstance(first.prompt_id, str) else arrow.int64()
+    prompts = arrow_columns([draw.prompt for draw in draws])
     return {
-        "prompt_id": arrow.array([d.prompt.prompt_id for d in draws], key),
+        "prompt_id": prompts["prompt_id"],
         "sample_id": arrow.array([d.sample_id for d in draws], arrow.int32()),
-        "prompt": arrow.array(
-            [d.prompt.messages() if d.prompt.is_chat else d.prompt.prompt for d in draws],
-            arrow.list_(message) if first.is_chat else arrow.string(),
-        ),
+        "prompt": prompts["prompt"],
         "completion": arrow.array([c.text for c in completions], arrow.string()),
         "prompt_token_ids": arrow.array([c.prompt_token_ids for c in completions], ids),
         "completion_token_ids": arrow.array([c.completion_token_ids for c in completions], ids),
