@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from klimit.audits.bins import bin_of
 from klimit.audits.measured import Array, Measured
 from klimit.audits.pair import Ints, Pair
 
@@ -191,6 +192,7 @@ def _by_bins(pair: Pair, hidden: Measured, seed: int) -> RewardLaw:
     rng = np.random.default_rng(seed)
     by_prompt, owed = np.zeros((2, pair.n_prompts))
     bins = 0.0
+    by_value = np.lexsort((pair.base_rewards, pair.base_prompt))
     for _ in range(_DEALS):
         mixed = rng.random(len(pair.base_rewards))
         order = np.lexsort((mixed, pair.base_prompt))
@@ -198,7 +200,7 @@ def _by_bins(pair: Pair, hidden: Measured, seed: int) -> RewardLaw:
         place = np.arange(len(order)) - np.repeat(pair.base_offsets[:-1], np.diff(pair.base_offsets))
         half[order] = place % 2
         for side in (0, 1):
-            value, few, count = _binned(pair, half == side)
+            value, few, count = _binned(pair, by_value, half[by_value] == side)
             by_prompt += (value - few) / (2 * _DEALS)
             owed += few / (2 * _DEALS)
             bins += count / (2 * _DEALS)
@@ -212,14 +214,18 @@ def _by_bins(pair: Pair, hidden: Measured, seed: int) -> RewardLaw:
     )
 
 
-def _binned(pair: Pair, for_edges: NDArray[np.bool_]) -> tuple[Array, Array, float]:
+def _binned(pair: Pair, by_value: Ints, for_edges: NDArray[np.bool_]) -> tuple[Array, Array, float]:
     """The law's KL on bins whose edges come from some base samples, counts from the others; ``(P,)``.
 
     Also what its rare bins owe, ``(P,)``, and the mean number of bins.
+
+    Args:
+        pair: of policy and base.
+        by_value: the base samples in the order of their rewards within prompts.
+        for_edges: which of these give the edges.
     """
-    values, prompt = pair.base_rewards[for_edges], pair.base_prompt[for_edges]
-    order = np.lexsort((values, prompt))
-    values, prompt = values[order], prompt[order]
+    base_values, base_prompt = pair.base_rewards[by_value], pair.base_prompt[by_value]
+    values, prompt = base_values[for_edges], base_prompt[for_edges]
     size = np.bincount(prompt, minlength=pair.n_prompts)
     rank = np.arange(len(values)) - np.repeat(np.cumsum(size) - size, size)
     # A bin of at least _BIN base samples: what is left over goes to the last one.
@@ -227,29 +233,16 @@ def _binned(pair: Pair, for_edges: NDArray[np.bool_]) -> tuple[Array, Array, flo
     edge, edge_prompt = values[starts], prompt[starts]
     n_bins = np.bincount(edge_prompt, minlength=pair.n_prompts) + 1
     first = np.cumsum(n_bins) - n_bins
-    own = _bin_of(pair.rewards, pair.prompt, edge, edge_prompt, first)
-    base = _bin_of(pair.base_rewards[~for_edges], pair.base_prompt[~for_edges], edge, edge_prompt, first)
+    of_prompt = np.concatenate([[0], np.cumsum(n_bins - 1)])
+    own = bin_of(pair.rewards, pair.prompt, edge, of_prompt, first)
+    base = bin_of(base_values[~for_edges], base_prompt[~for_edges], edge, of_prompt, first)
     total = int(n_bins.sum())
     of = np.repeat(np.arange(pair.n_prompts), n_bins)
     counts, base_counts = _count(own, total), _count(base, total)
     n = pair.counts[of]
-    m = np.bincount(pair.base_prompt[~for_edges], minlength=pair.n_prompts).astype(np.float64)[of]
+    m = np.bincount(base_prompt[~for_edges], minlength=pair.n_prompts).astype(np.float64)[of]
     part = _law_terms(counts, n, base_counts, m)
     return _total(of, part, pair.n_prompts), _owed_to_rare(of, counts, pair), float(n_bins.mean())
-
-
-def _bin_of(values: Array, prompt: Ints, edge: Array, edge_prompt: Ints, first: Ints) -> Ints:
-    """The bin of each value: bins of all prompts numbered through, a value on an edge in the upper one."""
-    keys = np.concatenate([edge_prompt, prompt])
-    both = np.concatenate([edge, values])
-    is_value = np.concatenate([np.zeros(len(edge), dtype=np.int64), np.ones(len(values), dtype=np.int64)])
-    order = np.lexsort((is_value, both, keys))  # an edge before the values that equal it
-    passed = np.cumsum(is_value[order] == 0)
-    before = np.searchsorted(edge_prompt, np.arange(len(first)))
-    out = np.empty(len(values), dtype=np.int64)
-    chosen = is_value[order] == 1
-    out[order[chosen] - len(edge)] = passed[chosen]
-    return np.asarray(out - before[prompt] + first[prompt])
 
 
 def _hidden(pair: Pair, found: Cells) -> Array:
