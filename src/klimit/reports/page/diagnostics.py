@@ -14,7 +14,7 @@ from klimit.limit.result import Frontier
 HEAVY = 0.7  # Pareto k-hat from which a tail is too heavy for its samples
 MOST_LISTED = 20
 _STANDS_OUT = 5.0  # times an even share of the correction
-_MOST_BUDGETS, _MOST_FITS = 6, 6000  # a tail is fitted for every prompt at every budget
+_MOST_BUDGETS, _MOST_FITS = 6, 3000  # a tail is fitted for every prompt at every budget
 
 _ALONG = (
     "kl", "beta", "varying", "ess", "ess_least", "tails", "pareto_k", "pareto_k_most", "heavy"
