@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from klimit.policies import soft_best_of_n as soft_best_of_n
     from klimit.proxies.hacking import hacking as hacking
     from klimit.proxies.result import Hacking as Hacking
+    from klimit.reports.page.report import Report as Report
+    from klimit.reports.page.report import report as report
     from klimit.samples import Samples as Samples
     from klimit.samples import read_samples as read_samples
     from klimit.values import Value as Value
@@ -42,6 +44,7 @@ _HOMES = {
     "Hacking": "klimit.proxies.result",
     "InputError": "klimit.errors",
     "KlimitWarning": "klimit.errors",
+    "Report": "klimit.reports.page.report",
     "Samples": "klimit.samples",
     "Value": "klimit.values",
     "audit": "klimit.audits.audit",
@@ -54,6 +57,7 @@ _HOMES = {
     "prompts": "klimit.models.prompt_sets",
     "read_samples": "klimit.samples",
     "rejection_sampling": "klimit.policies",
+    "report": "klimit.reports.page.report",
     "sample": "klimit.models.sample",
     "score": "klimit.models.score",
     "soft_best_of_n": "klimit.policies",
@@ -68,6 +72,7 @@ __all__ = [
     "Hacking",
     "InputError",
     "KlimitWarning",
+    "Report",
     "Samples",
     "Value",
     "audit",
@@ -80,6 +85,7 @@ __all__ = [
     "prompts",
     "read_samples",
     "rejection_sampling",
+    "report",
     "sample",
     "score",
     "selectors",

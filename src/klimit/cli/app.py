@@ -14,6 +14,7 @@ from klimit.cli.frontier import frontier
 from klimit.cli.hacking import hacking
 from klimit.cli.logprob import logprob
 from klimit.cli.prompts import prompts
+from klimit.cli.report import report
 from klimit.cli.sample import sample
 from klimit.cli.score import score
 
@@ -42,6 +43,7 @@ def _klimit(
       klimit audit grpo.parquet --base base.parquet
       klimit hacking samples.parquet --proxy reward_model --gold human
       klimit ensemble samples.parquet --proxies rm_a,rm_b,rm_c --gold human
+      klimit report base.parquet --policy grpo=grpo.parquet -o report.html
     """
     if version:
         print(f"klimit {klimit.__version__}")
@@ -53,6 +55,7 @@ app.command()(frontier)
 app.command()(audit)
 app.command()(hacking)
 app.command()(ensemble)
+app.command()(report)
 app.command()(prompts)
 app.command()(sample)
 app.command()(score)
