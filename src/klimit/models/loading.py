@@ -232,6 +232,7 @@ class _quiet:
 
     def __enter__(self) -> None:
         self.before = self.logging.get_verbosity()
+        self.bars = self.logging.is_progress_bar_enabled()
         self.logging.set_verbosity_error()
         self.logging.disable_progress_bar()
         self.hub = needed("huggingface_hub.utils.logging")
@@ -240,5 +241,6 @@ class _quiet:
 
     def __exit__(self, *_: object) -> None:
         self.logging.set_verbosity(self.before)
-        self.logging.enable_progress_bar()
+        if self.bars:
+            self.logging.enable_progress_bar()
         self.hub.set_verbosity(self.hub_before)
