@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from klimit.errors import InputError
@@ -17,6 +17,7 @@ from klimit.models.server_kind import engine_of
 from klimit.models.server_pace import Pace, at_pace, in_thread
 from klimit.models.server_probe import Found, probe
 from klimit.models.server_request import Form, seed_of
+from klimit.models.server_tokens import prompt_ids_known
 from klimit.models.settings import Sampling
 
 T = TypeVar("T")
@@ -43,6 +44,7 @@ class ServerEngine:
     engine: str
     pace: Pace
     found: Found | None = field(default=None)
+    _prompt_ids: dict[int | str, tuple[int, ...]] = field(default_factory=dict, repr=False)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -84,7 +86,14 @@ class ServerEngine:
             seed = seed_of(self.seed, found.form.model, draw)
             try:
                 body = await talk.post(found.form.path(draw.prompt), found.form.body(draw.prompt, seed))
-                return completion_of(read_answer(body), found.form.sampling.max_new_tokens, found.told)
+                answer = read_answer(body)
+                completion = completion_of(answer, found.form.sampling.max_new_tokens, found.told)
+                if not found.asks_ids:
+                    return completion
+                key = draw.prompt.prompt_id
+                if key not in self._prompt_ids:
+                    self._prompt_ids[key] = await prompt_ids_known(talk, draw.prompt, answer.n_prompt_tokens)
+                return replace(completion, prompt_token_ids=self._prompt_ids[key])
             except InputError as error:
                 raise InputError(f"prompt {draw.prompt.prompt_id!r}: {error}") from None
 

@@ -42,6 +42,7 @@ class Answer:
         token_ids: of the completion; None where it does not tell.
         prompt_token_ids: likewise.
         n_tokens: of the completion, as it was counted; None likewise.
+        n_prompt_tokens: of the prompt, likewise.
         matched: what ended it, where the server tells: a token id.
         aside: what else the model said, that is not in the text (reasoning, tool calls, a refusal), by its name.
     """
@@ -52,6 +53,7 @@ class Answer:
     token_ids: tuple[int, ...] | None
     prompt_token_ids: tuple[int, ...] | None
     n_tokens: int | None
+    n_prompt_tokens: int | None
     matched: int | None
     aside: str | None
 
@@ -72,7 +74,10 @@ def read_answer(body: Mapping[str, Any]) -> Answer:
         raise _garbled("'finish_reason' is no text", reason)
     tokens = _tokens(choice.get("logprobs"))
     usage = body.get("usage")
-    count = usage.get("completion_tokens") if isinstance(usage, dict) else None
+    n_tokens, n_prompt_tokens = (
+        _count(usage.get(name)) if isinstance(usage, dict) else None
+        for name in ("completion_tokens", "prompt_tokens")
+    )
     matched = choice.get("matched_stop", choice.get("stop_reason"))
     return Answer(
         text=text,
@@ -80,8 +85,9 @@ def read_answer(body: Mapping[str, Any]) -> Answer:
         tokens=tokens,
         token_ids=_ids(choice.get("token_ids")) or _ids_of(tokens),
         prompt_token_ids=_ids(choice.get("prompt_token_ids", body.get("prompt_token_ids"))),
-        n_tokens=count if _whole(count) else None,
-        matched=matched if _whole(matched) else None,
+        n_tokens=n_tokens,
+        n_prompt_tokens=n_prompt_tokens,
+        matched=_count(matched),
         aside=aside,
     )
 
@@ -139,12 +145,12 @@ def _entry(entry: Any) -> Token:
     tops = entry.get("top_logprobs") or entry.get("top_probs") or []
     if not isinstance(tops, list) or not all(isinstance(top, dict) for top in tops):
         raise _garbled("a token's likeliest tokens are no list of objects", tops)
-    token_id = entry.get("id")
+    token_id = _count(entry.get("id"))
     return Token(
         text=_string(entry.get("token")),
         logprob=_told(entry),
         top={_string(top.get("token")): _told(top) for top in tops},
-        token_id=token_id if _whole(token_id) else _id_in(entry.get("token")),
+        token_id=_id_in(entry.get("token")) if token_id is None else token_id,
     )
 
 
@@ -187,6 +193,10 @@ def _string(text: Any) -> str:
     if not isinstance(text, str):
         raise _garbled("a token is no text", text)
     return text
+
+
+def _count(value: Any) -> int | None:
+    return int(value) if _whole(value) else None
 
 
 def _whole(value: Any) -> bool:

@@ -13,6 +13,7 @@ from klimit.models.server_answer import Answer, read_answer
 from klimit.models.server_completion import Told, completion_of, told_by
 from klimit.models.server_http import Refused, Talk
 from klimit.models.server_request import OFF, Form
+from klimit.models.server_tokens import prompt_ids_told
 
 _TOKENS = 16  # of a trial completion
 _SEEDS = 4  # different ones that are tried
@@ -30,11 +31,13 @@ class Found:
     Attributes:
         form: that the server takes.
         told: with every completion.
+        asks_ids: whether token ids of prompts have to be asked for.
         notes: for the user, one line each.
     """
 
     form: Form
     told: Told
+    asks_ids: bool
     notes: tuple[str, ...]
 
 
@@ -53,14 +56,17 @@ async def probe(talk: Talk, form: Form, prompts: Sequence[Prompt]) -> Found:
     short = replace(form.sampling, max_new_tokens=min(_TOKENS, form.sampling.max_new_tokens))
     taken, first = await _taken(talk, replace(form, sampling=short), prompt)
     completion_of(first, short.max_new_tokens)
+    if short.truncated:
+        taken = await _with_all_tokens(talk, taken, prompt)
     notes = [
         f"the server does not know {name}, which is off; left out" for name in taken.left_out if name in OFF
     ]
     taken = await _of_what_was_sampled(talk, taken, prompts[:_PROMPTS])
     notes += await _try_seeds(talk, taken, prompt)
     told = told_by(first)
-    notes += _missing(told)
-    return Found(replace(taken, sampling=form.sampling), told, tuple(notes))
+    asks_ids = not told.prompt_ids and bool(await prompt_ids_told(talk, prompt, first.n_prompt_tokens))
+    notes += _missing(told.ids, told.prompt_ids or asks_ids)
+    return Found(replace(taken, sampling=form.sampling), told, asks_ids, tuple(notes))
 
 
 async def _taken(talk: Talk, form: Form, prompt: Prompt) -> tuple[Form, Answer]:
@@ -79,6 +85,13 @@ async def _taken(talk: Talk, form: Form, prompt: Prompt) -> tuple[Form, Answer]:
             if other is None:
                 raise
             form = other
+
+
+async def _with_all_tokens(talk: Talk, form: Form, prompt: Prompt) -> Form:
+    """The form, with the ``top_k`` that keeps all tokens there: what follows compares with that."""
+    s = replace(form.sampling, top_k=0)
+    taken, _ = await _taken(talk, replace(form, sampling=s), prompt)
+    return replace(form, all_tokens=taken.all_tokens)
 
 
 async def _ask(talk: Talk, form: Form, prompt: Prompt, number: int, *, top: int = 1) -> Answer:
@@ -110,12 +123,9 @@ async def _try_seeds(talk: Talk, form: Form, prompt: Prompt) -> list[str]:
     return []
 
 
-def _missing(told: Told) -> list[str]:
-    names = [
-        name
-        for name, known in (("prompt_token_ids", told.prompt_ids), ("completion_token_ids", told.ids))
-        if not known
-    ]
+def _missing(ids: bool, prompt_ids: bool) -> list[str]:
+    known = {"prompt_token_ids": prompt_ids, "completion_token_ids": ids}
+    names = [name for name, there in known.items() if not there]
     if not names:
         return []
     return [
