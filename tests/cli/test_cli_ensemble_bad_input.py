@@ -74,6 +74,12 @@ def test_a_proxy_that_runs_against_the_others_is_named_not_turned(run, tmp_path,
     refused(run, tmp_path, turned, gold=gold, said="--lower-is-better turns all of them")
 
 
+def test_a_proxy_opposed_to_another_is_one_line_even_where_errors_have_no_ceiling(run, tmp_path):
+    table = members_table()
+    opposed = changed(tmp_path, proxy_3=-table["proxy_1"] - 0.1 * table["proxy_2"])
+    refused(run, tmp_path, opposed, proxies="proxy_1,proxy_2,proxy_3", said="no common order")
+
+
 def test_the_good_ones_are_not_refused(run, scored):
     assert run("ensemble", scored, "--proxies", ALL, "--gold", "gold", "--subsets", "0").status == 0
     assert run("ensemble", scored, "--proxies", ALL).status == 0

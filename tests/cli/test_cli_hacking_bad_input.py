@@ -58,6 +58,25 @@ def test_a_constant_proxy(run, tmp_path):
     refused(run, tmp_path, changed(tmp_path, proxy=1.0), said="proxy 'proxy' never varies within a prompt")
 
 
+def test_a_gold_that_never_varies_where_it_is_known(run, tmp_path):
+    said = "gold 'gold' never varies within a prompt where it is known"
+    refused(run, tmp_path, changed(tmp_path, gold=1.0), said=said)
+
+
+def test_one_prompt_alone(run, tmp_path):
+    proxy_table(1, 64).to_parquet(tmp_path / "one.parquet")
+    refused(run, tmp_path, tmp_path / "one.parquet", said="1 prompt: one says nothing about others")
+
+
+def test_prompts_with_few_completions_are_named_as_they_are_written(run, tmp_path):
+    table = proxy_table(20, 16)
+    table = table.assign(prompt_id=np.arange(len(table)) // 16)[
+        lambda t: (t["prompt_id"] != 3) | (t["sample_id"] < 9)
+    ]
+    table.to_parquet(tmp_path / "few.parquet")
+    refused(run, tmp_path, tmp_path / "few.parquet", said="(prompt 3 has 9)")
+
+
 def test_gold_and_proxy_that_do_not_overlap(run, tmp_path):
     table = proxy_table(20, 16)
     half = table["sample_id"] < 8

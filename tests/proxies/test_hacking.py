@@ -1,5 +1,6 @@
 """Hacking curves from samples agree with the exact numbers of enumerable worlds."""
 
+import re
 from dataclasses import replace
 from itertools import combinations
 
@@ -11,9 +12,11 @@ import klimit
 from klimit import InputError, KlimitWarning
 from klimit.order_statistics import best_weights
 from klimit.proxies.along import Scored
+from klimit.proxies.falls import times_as_many
 from klimit.proxies.gap import along_path
 from klimit.proxies.selection import best_of_gains
 from klimit.testsystems import ProxyTables
+from klimit.values import Value
 
 pytestmark = pytest.mark.filterwarnings("ignore::klimit.errors.KlimitWarning")
 
@@ -176,6 +179,53 @@ def test_labels_of_whole_prompts_will_do_and_more_of_them_narrow_the_answer():
     assert few.gold_frontier is None or few.labels_needed is None or few.labels_needed >= few.n_labels
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_labels_of_the_winners_or_the_losers_only_are_found_out(sign):
+    samples = WORLDS["binary"].sample(100, 32, seed=0)
+    proxy = sign * samples.rewards["proxy"].reshape(100, 32)
+    best = proxy >= np.quantile(proxy, 0.7, axis=1, keepdims=True)
+    gold = np.where(best.reshape(-1), samples.rewards["gold"], np.nan)
+    with pytest.warns(KlimitWarning) as caught:
+        ask(replace(samples, rewards={**samples.rewards, "gold": gold}))
+    said = str(caught[0].message)
+    assert "chance did not choose the labels of 'gold'" in said
+    assert f"have {'larger' if sign > 0 else 'smaller'} 'proxy' than the others of their prompts" in said
+
+
+@pytest.mark.parametrize("by_prompt", [False, True])
+def test_labels_that_chance_chose_are_not_suspected(by_prompt):
+    for seed in range(10):
+        samples = WORLDS["binary"].sample(60, 32, seed=seed, labelled=0.3, by_prompt=by_prompt)
+        assert not any("chance did not choose" in line for line in ask(samples).warnings)
+
+
+def test_as_many_labels_as_said_settle_the_threshold_to_a_quarter():
+    world = WORLDS["heavy error"]
+    few = ask(world.sample(300, 256, seed=1, labelled=0.1))
+    half = (few.threshold.high - few.threshold.low) / 2
+    assert half > 0.3 * few.threshold.estimate
+    assert few.n_labels < few.labels_needed < 300 * 256
+    more = ask(world.sample(300, 256, seed=1, labelled=few.labels_needed / (300 * 256)))
+    half = (more.threshold.high - more.threshold.low) / 2
+    assert half / more.threshold.estimate == pytest.approx(0.25, abs=0.06)
+
+
+def test_labels_that_would_settle_a_threshold_follow_the_root_n_law():
+    assert times_as_many(Value(1.0, 0.5, 1.5)) == pytest.approx(4.0)
+    assert times_as_many(Value(1.0, 0.9, 1.1)) == 1.0
+    # Without an upper end as many, at least, as the lower end takes.
+    assert times_as_many(Value(1.0, 0.5, np.inf)) == pytest.approx(4.0)
+    for nothing in (Value(np.nan, 0.4, np.inf), Value(0.0, 0.0, 0.3)):
+        assert times_as_many(nothing) is None
+
+
+def test_a_threshold_without_an_upper_end_still_says_how_many_labels_at_least():
+    found = ask(WORLDS["binary"].sample(60, 64, seed=7, labelled=0.3))
+    assert found.threshold.known
+    assert found.threshold.high == np.inf
+    assert found.labels_needed > found.n_labels
+
+
 def test_all_the_proxies_help_where_labels_are_few():
     # Gold is the proxy plus light noise: what the labels leave open is the noise alone.
     samples = WORLDS["never"].sample(300, 256, seed=0, labelled=0.1)
@@ -201,6 +251,7 @@ def test_gold_along_the_proxy_lies_below_its_own_limit():
     [
         ({}, {"proxy": "gold"}, "proxy and gold are both 'gold'"),
         ({"proxy": 0.0}, {}, "proxy 'proxy' never varies within a prompt"),
+        ({"gold": 1.0}, {}, "gold 'gold' never varies within a prompt where it is known"),
         ({"gold": np.nan}, {}, "'gold' is missing for every completion"),
         ({}, {"proxy": "prox"}, "did you mean 'proxy'"),
         ({}, {"kl": [-1.0]}, "a KL budget is a finite number of nats above 0"),
@@ -224,8 +275,22 @@ def test_without_overlap_of_gold_and_proxy_nothing_can_be_said():
         ask(replace(samples, rewards={**samples.rewards, "gold": gold}))
 
 
+def test_labels_that_never_differ_within_a_prompt_judge_nothing():
+    samples = WORLDS["binary"].sample(20, 16, seed=0)
+    prompt = np.repeat(np.arange(20.0), 16)
+    gold = np.where((np.arange(320) % 3 == 0) & (prompt != 4), prompt, np.nan)
+    with pytest.raises(InputError, match="gold 'gold' never varies within a prompt where it is known"):
+        ask(replace(samples, rewards={**samples.rewards, "gold": gold}))
+
+
+def test_one_prompt_says_nothing_of_others():
+    with pytest.raises(InputError, match="1 prompt: one says nothing about others; 2 are needed"):
+        ask(WORLDS["binary"].sample(1, 64, seed=0))
+
+
 def test_too_few_completions_name_the_prompt():
-    with pytest.raises(InputError, match="fewer than 16 completions"):
+    said = r"20 of 20 prompts have fewer than 16 completions \(prompt [^(]+ has 12\)"
+    with pytest.raises(InputError, match=said):
         ask(WORLDS["binary"].sample(20, 12, seed=0))
 
 
@@ -243,3 +308,18 @@ def test_a_gap_needs_all_of_gold_and_a_beta_that_the_samples_show():
     assert far.status == "bracket"
     assert not far.gap.known
     assert far.gap.high == far.gap_bound
+
+
+def test_the_betas_said_to_be_shown_are_those_of_both_tilts():
+    samples = WORLDS["two peaks"].sample(50, 64, seed=0)
+    found = ask(samples)
+    with pytest.raises(InputError, match="where the samples show nothing") as caught:
+        found.gap(beta=1e-9)
+    low, high = map(float, re.findall(r"give (\S+) to (\S+)", str(caught.value))[0])
+    for beta in (1.01 * low, 0.99 * high):
+        gap = found.gap(beta=beta)
+        assert gap.path_gap == pytest.approx(gap.plug_in_gap, abs=1e-8)
+        assert gap.path_regret == pytest.approx(gap.plug_in_regret, abs=1e-8)
+    apart = replace(samples, rewards={**samples.rewards, "gold": 1e6 * samples.rewards["gold"]})
+    with pytest.raises(InputError, match="at no beta do the samples show both tilts"):
+        ask(apart).gap(beta=1.0)

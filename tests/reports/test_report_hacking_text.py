@@ -107,9 +107,9 @@ def test_labels_for_a_part_are_counted_with_what_would_settle_the_threshold():
     )
     assert "gold is known for 3,200 of 12,800 completions (25%); about 52,000 labels would settle" in told
     assert "to a quarter either way, so more prompts as well." in told
-    open_end = " ".join(hacking_report(by_hand("labelled", threshold=(0.5, 0.25, np.inf))).split())
-    assert "at least 13,000 labels would settle the threshold" in open_end
-    none = " ".join(hacking_report(by_hand("labelled", threshold=UNKNOWN)).split())
+    open_end = by_hand("labelled", threshold=(0.5, 0.25, np.inf), labels_needed=12_800)
+    assert "at least 13,000 labels would settle the threshold" in " ".join(hacking_report(open_end).split())
+    none = " ".join(hacking_report(by_hand("labelled", threshold=UNKNOWN, labels_needed=None)).split())
     assert "gold is known for 3,200 of 12,800 completions (25%)." in none
 
 

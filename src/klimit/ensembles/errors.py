@@ -49,7 +49,7 @@ class ErrorStructure:
         rest: what falls as 1/K.
         shared: ``floor / (floor + rest)``: the share of one member's error variance that is shared.
         ceiling: correlation with gold that the mean of ever more members like these would reach; above 1 where
-            ``floor`` is estimated below 0.
+            ``floor`` is estimated below 0; nan where that is by more than gold's variance.
         adds: what each member adds: correlation of the mean with gold, less that of the mean without it.
         law: the mean of k members, measured and by the law.
         standardising: correlation that gold standardised within prompts has with gold: what standardising alone
@@ -145,7 +145,11 @@ def _basic(stack: Stack) -> Stack:
     deviation = root(own)
     correlation = errors / deviation[:, :, None] / deviation[:, None, :]
     mean = (correlation.sum(axis=(1, 2)) - n_members) / pairs
-    return np.stack([gold, floor, one - floor, floor / one, mean, 1 / root(1 + floor / gold)], axis=1)
+    with np.errstate(
+        invalid="ignore"
+    ):  # no ceiling where the floor lies below 0 by more than gold's variance
+        ceiling = 1 / root(1 + floor / gold)
+    return np.stack([gold, floor, one - floor, floor / one, mean, ceiling], axis=1)
 
 
 def _adds(stack: Stack) -> Stack:

@@ -17,6 +17,8 @@ from klimit.proxies.curves import Curves
 from klimit.proxies.result import Best
 from klimit.values import Value
 
+_SETTLED = 0.25  # half-width of the threshold, as a share, that counts as settled
+
 
 @dataclass(frozen=True)
 class Fall:
@@ -82,6 +84,19 @@ def kl_of(fall: Fall, curves: Curves, level: float) -> Value:
         at(fall.low, [one.low for one in bands], curves.horizon),
         at(fall.high, [one.high for one in bands], float("inf")),
     )
+
+
+def times_as_many(threshold: Value) -> float | None:
+    """How many times the labels (or prompts) would bring a threshold to a quarter either way, by the root-n law.
+
+    Where nothing bounds it above, as many as its lower end alone would take: so many at least. None where there is no
+    threshold above 0.
+    """
+    if not (np.isfinite(threshold.estimate) and threshold.estimate > 0):
+        return None
+    width = threshold.high - threshold.low
+    half = width / 2 if np.isfinite(width) else threshold.estimate - threshold.low
+    return float(max(half / threshold.estimate / _SETTLED, 1.0) ** 2)
 
 
 def beta_of(fall: Fall, scale: float) -> Value:

@@ -32,7 +32,8 @@ def gap_at(
         InputError: the beta lies where the samples show nothing.
     """
     path = along_path(scored.proxy, scored.gold, scored.offsets, beta)
-    places = [_place(beta, tilt) for tilt, _ in (by_proxy, by_gold)]
+    _check(beta, by_proxy[0], by_gold[0])
+    places = [np.array([np.log(tilt.scale / beta)]) for tilt, _ in (by_proxy, by_gold)]
     spent, best_kl = (
         tilt.estimate("kl", u)[0] for (tilt, _), u in zip((by_proxy, by_gold), places, strict=True)
     )
@@ -70,11 +71,15 @@ def _estimates(
     )
 
 
-def _place(beta: float, tilt: Tilt) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    u = np.array([np.log(tilt.scale / beta)])
-    if not tilt.u[0] <= u[0] <= tilt.u[-1]:
-        low, high = tilt.scale / np.exp(tilt.u[-1]), tilt.scale / np.exp(tilt.u[0])
+def _check(beta: float, *tilts: Tilt) -> None:
+    """The beta lies where all tilts are known."""
+    low = max(tilt.scale / float(np.exp(tilt.u[-1])) for tilt in tilts)
+    high = min(tilt.scale / float(np.exp(tilt.u[0])) for tilt in tilts)
+    if low >= high:
+        raise InputError(
+            "gap: at no beta do the samples show both tilts, by proxy and by gold; bring the two to one unit"
+        )
+    if not low <= beta <= high:
         raise InputError(
             f"gap: beta={beta:g} lies where the samples show nothing; give {low:.3g} to {high:.3g}"
         )
-    return u

@@ -17,7 +17,7 @@ from klimit.limit.preparation import octaves_needed
 from klimit.limit.result import Frontier
 from klimit.proxies.along import MIN_COMPLETIONS, Scored, Tilt, tilt_by
 from klimit.proxies.curves import at_budgets, trusted_curves
-from klimit.proxies.falls import best_along, beta_of, first_fall, kl_of, turn
+from klimit.proxies.falls import best_along, beta_of, first_fall, kl_of, times_as_many, turn
 from klimit.proxies.gap import Gap
 from klimit.proxies.gaps import gap_at
 from klimit.proxies.inputs import read_scored
@@ -28,7 +28,6 @@ from klimit.samples.container import Samples
 from klimit.values import Value
 
 _BUDGETS = 48
-_SETTLED = 0.25  # half-width of the threshold, as a share, that counts as settled
 
 
 def hacking(
@@ -66,7 +65,8 @@ def hacking(
         lower_is_better: both are costs, when reading.
 
     Raises:
-        InputError: no such columns, no completions scored by both, a constant proxy, too few completions.
+        InputError: no such columns, no completions scored by both, a constant proxy or gold, too few completions or
+            prompts.
 
     Warns:
         KlimitWarning: the samples cannot support part of the answer; the rest is given.
@@ -129,7 +129,7 @@ class _Question:
             warnings=(),
             _gap=lambda beta: self._gap(beta, tilt, curves.horizon, ideal),
         )
-        return replace(found, warnings=tuple(warnings_of(found)))
+        return replace(found, warnings=tuple(warnings_of(found, self.scored)))
 
     def _limit(self, samples: Samples, reward: str) -> Frontier:
         return frontier(samples, reward=reward, level=self.level, seed=self.seed)
@@ -147,11 +147,9 @@ class _Question:
         return self.data.with_reward(self.gold, self.data.labels[self.gold]).rows(self.scored.labelled)
 
     def _labels_needed(self, threshold: Value) -> int | None:
-        """Labels that would bring the threshold's interval to a quarter either way, by the root-n law."""
-        if not (np.isfinite(threshold.estimate) and np.isfinite(threshold.high) and threshold.estimate > 0):
-            return None
-        half = (threshold.high - threshold.low) / 2 / threshold.estimate
-        return int(np.ceil(int(self.scored.labelled.sum()) * max(half / _SETTLED, 1.0) ** 2))
+        """Labels that would settle the threshold, by the root-n law."""
+        times = times_as_many(threshold)
+        return None if times is None else int(np.ceil(int(self.scored.labelled.sum()) * times))
 
     def _gap(self, beta: float, tilt: Tilt, horizon: float, ideal: Frontier | None) -> Gap:
         beta = check_number("beta", beta, positive=True)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from klimit.audits.measured import Array
 from klimit.errors import InputError
 from klimit.proxies.along import MIN_COMPLETIONS, Scored
 from klimit.samples import read_samples
+from klimit.samples.checks import counted
 from klimit.samples.container import Samples
 
 _MIN_PROMPTS = 2  # with labels enough
@@ -51,19 +54,32 @@ def read_scored(
 def _check(data: Samples, scored: Scored, proxy: str, gold: str) -> None:
     fewest = int(data.counts.min())
     if fewest < MIN_COMPLETIONS:
-        short = data.prompt_ids[int(np.argmin(data.counts))]
+        short = data.prompt_ids[[int(np.argmin(data.counts))]].tolist()[0]
         raise InputError(
             f"{data.source}: {int((data.counts < MIN_COMPLETIONS).sum())} of {data.n_prompts} prompts have fewer than "
             f"{MIN_COMPLETIONS} completions (prompt {short!r} has {fewest}): too few to tilt by {proxy!r}; leave them "
             f"out: samples.at_least({MIN_COMPLETIONS}), --min-completions {MIN_COMPLETIONS}"
         )
+    if data.n_prompts < _MIN_PROMPTS:
+        raise InputError(
+            f"{data.source}: {data.n_prompts} prompt: one says nothing about others; {_MIN_PROMPTS} are needed at least"
+        )
     if scored.usable.sum() < _MIN_PROMPTS:
         raise InputError(
             f"{data.source}: no overlap: {int(scored.labelled.sum())} completions have both {proxy!r} and {gold!r}, "
-            f"and {int(scored.usable.sum())} prompts two or more of them; {_MIN_PROMPTS} are needed at least"
+            f"and {counted(int(scored.usable.sum()), 'prompt')} two or more of them; {_MIN_PROMPTS} are needed at least"
         )
-    starts = scored.offsets[:-1]
-    if (np.maximum.reduceat(scored.proxy, starts) == np.minimum.reduceat(scored.proxy, starts)).all():
+    if _constant(scored.proxy, scored.offsets):
         raise InputError(
             f"{data.source}: proxy {proxy!r} never varies within a prompt: there is nothing to optimise"
         )
+    if _constant(scored.gold[scored.labelled], np.concatenate([[0], np.cumsum(scored.labels)])):
+        raise InputError(
+            f"{data.source}: gold {gold!r} never varies within a prompt where it is known: nothing helps or harms it"
+        )
+
+
+def _constant(values: Array, offsets: NDArray[np.int64]) -> bool:
+    """Whether values ``(n,)`` are the same within every prompt that has any."""
+    starts = offsets[:-1][np.diff(offsets) > 0]
+    return bool((np.maximum.reduceat(values, starts) == np.minimum.reduceat(values, starts)).all())

@@ -98,8 +98,8 @@ class Hacking:
         best: the beta at which gold is highest.
         best_of_n: best-of-N by the proxy; ``best_of_n.best`` is the best N.
         best_of_poisson: Best-of-Poisson by the proxy.
-        labels_needed: gold labels in all that would pin the threshold to a quarter either way; None where there is no
-            threshold in sight.
+        labels_needed: gold labels in all that would pin the threshold to a quarter either way; at least so many where
+            its interval has no upper end; None where there is no threshold above 0 in sight.
         proxy_limit: the limit of the proxy.
         gold_frontier: the limit of gold; None where labels are too few for it.
         warnings: limitations, one line each.
