@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import json
 
 import numpy as np
-import polars as pl
 import pytest
 import tiny
 import torch
@@ -15,6 +13,7 @@ from enumeration import law
 import klimit
 from klimit.limit.exact import frontier_average
 from klimit.models.loading import load_causal
+from klimit.models.parts import read_metadata
 from klimit.testsystems import PolicyTables
 
 LENGTH, N = 3, 128
@@ -23,6 +22,11 @@ LENGTH, N = 3, 128
 def reward(ids):
     """How many ``a`` a completion has, less a little for its length."""
     return ids.count(2) - 0.1 * len(ids)
+
+
+def rewards(completion_ids, **kwargs):
+    """The same as a reward function."""
+    return [reward(ids) for ids in completion_ids]
 
 
 @pytest.fixture(scope="module")
@@ -37,23 +41,21 @@ def chain(tmp_path_factory):
     changed.model.save_pretrained(folder / "policy")
     changed.tokenizer.save_pretrained(folder / "policy")
     texts = [" ".join(words) for k in (1, 2, 3, 4) for words in itertools.product("abc", repeat=k)]
-    (folder / "prompts.jsonl").write_text("\n".join(json.dumps({"prompt": text}) for text in texts))
+    (folder / "texts.csv").write_text("\n".join(["text", *texts, texts[0]]) + "\n")
+    prompts = klimit.prompts(folder / "texts.csv", output=folder / "prompts.parquet", column="text")
     files = {}
     for name in ("base", "policy"):
-        path = folder / f"{name}.parquet"
-        klimit.sample(
+        files[name] = klimit.sample(
             model=str(folder / name),
-            prompts=folder / "prompts.jsonl",
-            output=path,
+            prompts=prompts,
+            output=folder / f"{name}.parquet",
             n=N,
             max_new_tokens=LENGTH,
             seed=4,
         )
-        klimit.logprob(model=str(folder / name), ref_model=str(folder / "base"), input=path)
-        frame = pl.read_parquet(path)
-        rewards = [reward(ids) for ids in frame["completion_token_ids"].to_list()]
-        files[name] = folder / f"{name}-rewarded.parquet"
-        frame.with_columns(reward=pl.Series(rewards)).write_parquet(files[name])
+        if name == "policy":
+            klimit.logprob(model=str(folder / name), ref_model=str(folder / "base"), input=files[name])
+        klimit.score(reward={"a": rewards}, input=files[name])
     models = [load_causal(str(folder / name)) for name in ("base", "policy")]
     tables = []
     for text in texts:
@@ -64,9 +66,15 @@ def chain(tmp_path_factory):
     return files, PolicyTables(p / p.sum(1, keepdims=True), q / q.sum(1, keepdims=True), r)
 
 
+def test_every_step_says_in_the_file_what_it_did(chain):
+    files, _ = chain
+    made = {name: list(read_metadata(path)) for name, path in files.items()}
+    assert made == {"base": ["sample", "score reward_a"], "policy": ["sample", "logprob", "score reward_a"]}
+
+
 def test_the_limit_of_the_base_samples_is_that_of_the_enumerated_model(chain):
     files, exact = chain
-    limit = klimit.frontier(files["base"], kl=[0.05, 0.2, 0.5], reward="reward")
+    limit = klimit.frontier(files["base"], kl=[0.05, 0.2, 0.5], reward="reward_a")
     truth, _ = frontier_average(exact.base, exact.rewards, limit.kl)
     assert (limit.gain_low <= truth).all()
     assert (truth <= limit.gain_high).all()
@@ -76,7 +84,7 @@ def test_the_limit_of_the_base_samples_is_that_of_the_enumerated_model(chain):
 @pytest.mark.parametrize("name", ["kl", "gain", "efficiency", "least_kl", "wasted_kl", "win_rate"])
 def test_the_audit_of_the_changed_copy_is_that_of_the_enumerated_models(name, chain):
     files, exact = chain
-    found = klimit.audit(files["policy"], base=files["base"], reward="reward")
+    found = klimit.audit(files["policy"], base=files["base"], reward="reward_a")
     value = getattr(found, name)
     assert value.low <= getattr(exact, name) <= value.high
 
@@ -84,5 +92,5 @@ def test_the_audit_of_the_changed_copy_is_that_of_the_enumerated_models(name, ch
 def test_an_audit_of_another_policy_is_found_out(chain):
     files, exact = chain
     other = PolicyTables.tilted(exact.base, exact.rewards, 0.5)
-    found = klimit.audit(files["policy"], base=files["base"], reward="reward")
+    found = klimit.audit(files["policy"], base=files["base"], reward="reward_a")
     assert not found.kl.low <= other.kl <= found.kl.high
