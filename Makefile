@@ -7,7 +7,7 @@ BIN := .venv/bin
 demo: .venv/core.stamp
 	$(BIN)/klimit demo
 
-test: .venv/test.stamp
+test: .venv/test.stamp .venv/browser.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -40,6 +40,14 @@ format: .venv/test.stamp
 	# torch by name: a range would let another package choose a build of several GB
 	$(BIN)/python -m pip install --quiet --editable '.[test,lm]' torch==2.13.0
 	touch $@ .venv/core.stamp
+
+# The page is tested in Chromium: Debian's is installed where that may be done; elsewhere an installed one is used.
+.venv/browser.stamp: .venv/python.stamp
+	@for name in chromium chromium-browser google-chrome google-chrome-stable; do command -v $$name && exit 0; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; \
+	else echo "No Chromium here: the tests of the page in a browser will be left out."; fi
+	touch $@
 
 .venv/docs.stamp: pyproject.toml .venv/python.stamp
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'

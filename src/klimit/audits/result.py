@@ -288,5 +288,12 @@ class Audits(Sequence[Audit]):
         drawn: Axes = plot_audits(self, ax=ax, **options)
         return drawn
 
+    def plot_parts(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw where each policy's KL went; see :func:`klimit.reports.audit.bars.plot_parts`."""
+        from klimit.reports.audit.bars import plot_parts
+
+        drawn: Axes = plot_parts(self, ax=ax, **options)
+        return drawn
+
     def __repr__(self) -> str:
         return f"Audits({', '.join(self.names)})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from klimit.errors import InputError
 from klimit.samples.columns import did_you_mean
 from klimit.samples.container import Samples
 from klimit.values import Value
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 STANDARDISATION = (
     "within prompts: less the base samples' mean, over their standard deviation (0 where a proxy is constant)"
@@ -62,6 +65,13 @@ class Ensemble:
     collocation: Collocation | None
     warnings: tuple[str, ...] = ()
     standardisation: str = STANDARDISATION
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw agreement with gold against members; see :func:`klimit.reports.ensemble.figure.plot_ensemble`."""
+        from klimit.reports.ensemble.figure import plot_ensemble
+
+        drawn: Axes = plot_ensemble(self, ax=ax, **options)
+        return drawn
 
     def __repr__(self) -> str:
         return f"Ensemble({self.name!r}: {self.aggregator.meaning} of {', '.join(self.proxies)})"

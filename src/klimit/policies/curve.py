@@ -13,6 +13,7 @@ from klimit.policies.levels import Floats
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 Target = Literal["population", "these-prompts"]
 
@@ -95,6 +96,13 @@ class PolicyCurve:
     def beta(self) -> NDArray[Any]:
         """The temperature of soft best-of-N and rejection sampling, in units of reward."""
         return self._parameter("beta")
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw gain against KL with intervals; see :func:`klimit.reports.policy_figure.plot_policy`."""
+        from klimit.reports.policy_figure import plot_policy
+
+        drawn: Axes = plot_policy(self, ax=ax, **options)
+        return drawn
 
     def to_frame(self) -> pd.DataFrame:
         """A pandas table, one row a setting; its columns are the parameters and the arrays."""

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from klimit.values import Value
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 MOST_SUBSETS = 5
 _LADDER = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)  # nats
@@ -107,6 +108,13 @@ class HackingByMembers:
     def turned(self) -> NDArray[np.int64]:
         """Subsets of each size whose threshold lies within their horizon, ``(K,)``."""
         return np.array([sum(subset.threshold.known for subset in same) for same in self.subsets])
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw gain and gap against members; see :func:`klimit.reports.ensemble.members.plot_members`."""
+        from klimit.reports.ensemble.members import plot_members
+
+        drawn: Axes = plot_members(self, ax=ax, **options)
+        return drawn
 
     def to_frame(self) -> pd.DataFrame:
         """One row a subset."""
