@@ -81,7 +81,7 @@ class Prompts:
         table: one row a prompt, in the order of the base samples; ids as text, missing numbers nan.
         columns: what the columns of the table are, in order.
         limiting: ids of the prompts that keep the horizon where it is, the worst first, 20 at most; none where no
-            prompt stands out. See :mod:`klimit.reports.page.diagnostics`.
+            prompt stands out.
         never_succeed: ids of the prompts none of whose base completions has the largest reward there is; none where
             the largest reward is not known. With 0/1 rewards: those that never pass.
         constant: ids of the prompts whose base completions all have one and the same reward, be it a good one: nothing

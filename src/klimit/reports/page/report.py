@@ -117,7 +117,7 @@ def report(
         lower_is_better: rewards are costs, when reading.
 
     Returns:
-        The page: :attr:`Report.html`, :meth:`Report.save`, and what it shows, :attr:`Report.content`.
+        The page, as :attr:`Report.html` and :meth:`Report.save`, and what it shows, :attr:`Report.content`.
 
     Raises:
         InputError: samples or options cannot be used; see the functions above.
