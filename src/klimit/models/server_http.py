@@ -7,6 +7,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import cache
 from time import time
 from typing import Any
 
@@ -162,8 +163,15 @@ def client_of(address: Address, concurrency: int) -> Any:
         params=list(address.query) or None,
         timeout=httpx.Timeout(ANSWER, connect=CONNECT, pool=None),
         limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
+        verify=_certificates(),
         trust_env=not address.local,
     )
+
+
+@cache
+def _certificates() -> Any:
+    """Those that are trusted: reading them takes longer than a batch's requests."""
+    return needed("httpx").create_ssl_context()
 
 
 def _wait(state: Any) -> float:
