@@ -58,7 +58,7 @@ python_use_unqualified_type_names = True
 maximum_signature_line_length = 88
 viewcode_line_numbers = True
 
-public_modules = ["klimit", "klimit.selectors", "klimit.testsystems", "klimit.ensembles", "klimit.rewards"]
+public_modules = ["klimit", "klimit.selectors", "klimit.testsystems", "klimit.ensembles", "klimit.rewards", "klimit.lab"]
 
 # What it looks like
 html_theme = "furo"

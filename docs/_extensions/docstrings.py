@@ -15,7 +15,15 @@ from sphinx.application import Sphinx
 from sphinx.util.typing import stringify_annotation
 
 # Classes that users do make.
-MADE_BY_HAND = ("klimit.testsystems", "klimit.samples.container", "klimit.values", "klimit.models")
+MADE_BY_HAND = (
+    "klimit.testsystems",
+    "klimit.samples.container",
+    "klimit.values",
+    "klimit.models",
+    "klimit.lab.recipe",
+    "klimit.lab.rewards",
+    "klimit.lab.tree",
+)
 
 # How types are written out, and how they are meant to be read.
 _ARRAY_LIKE = stringify_annotation(ArrayLike, "smart")
