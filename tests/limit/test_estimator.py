@@ -72,6 +72,46 @@ def test_one_prompt_leaves_the_population_unbounded():
     assert np.isfinite(Inference(target="these-prompts").estimate(levels).high[0])
 
 
+def of_ratio(ratio, *, smooth):
+    """The standard error where the ratio of the differences is noisy; most of it stems from the ratio."""
+    rng = np.random.default_rng(3)
+    base, d1, d2 = (
+        rng.normal(m, s, size=(400, 1)) for m, s in ((1.0, 0.02), (0.05 * ratio, 0.03), (0.05, 0.05))
+    )
+    corrected = np.stack([base, base - d1, base - d1 - d2])
+    levels = PromptLevels(corrected, base, np.zeros(1), lambda prompts: np.zeros_like(base[prompts]))
+    return float(Inference(smooth=smooth).estimate(levels).standard_error[0])
+
+
+def test_a_smooth_error_does_not_leap_where_the_ratio_is_clipped():
+    ratios = np.linspace(0.3, 1.5, 60)
+    plain, smooth = (np.array([of_ratio(r, smooth=s) for r in ratios]) for s in (False, True))
+    assert np.abs(np.diff(np.log(plain))).max() > 1.5
+    assert np.abs(np.diff(np.log(smooth))).max() < 0.3
+    # Where the ratio is known to lie below or far above, both are the same.
+    assert smooth[[5, -1]] == pytest.approx(plain[[5, -1]], rel=0.1)
+
+
+def test_a_smooth_error_is_that_of_estimates_whose_ratio_is_often_clipped():
+    rng = np.random.default_rng(0)
+    values, errors = [], {True: [], False: []}
+    for _ in range(400):
+        base, d1, d2 = (rng.normal(m, s, size=(100, 1)) for m, s in ((1.0, 0.02), (0.04, 0.04), (0.05, 0.05)))
+        levels = PromptLevels(
+            np.stack([base, base - d1, base - d1 - d2]),
+            base,
+            np.zeros(1),
+            lambda prompts: np.zeros((100, 1))[prompts],
+        )
+        for smooth in errors:
+            found = Inference(smooth=smooth).estimate(levels)
+            errors[smooth].append(found.standard_error[0])
+        values.append(found.value[0])
+    truth = np.std(values)
+    assert np.sqrt(np.mean(np.square(errors[True]))) == pytest.approx(truth, rel=0.15)
+    assert np.sqrt(np.mean(np.square(errors[False]))) > 1.1 * truth
+
+
 def test_influences_predict_what_leaving_a_prompt_out_does():
     rng = np.random.default_rng(3)
     base = rng.normal(1.0, 0.2, size=(400, 1))

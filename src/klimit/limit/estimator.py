@@ -28,6 +28,7 @@ TARGETS: tuple[str, ...] = get_args(Target)
 
 # Aitken's ratio d1/d2 is pulled towards what a 1/m**2 bias has, by as much as d2 is noise, and kept from 1.
 _RATIO_LOW, _RATIO_HIGH = 0.25, 0.8
+_NODES = 40  # of a clipped ratio's law
 _BIAS_SHARE = 0.3
 _BIAS_SHARE_ESTIMATED, _CORRECTION_SHARE_ESTIMATED = 0.5, 0.1  # chosen by benchmarks/transform_cover.py
 _DEGENERATE = 0.3  # of the variance within prompts: less between them is a coincidence
@@ -97,12 +98,15 @@ def remaining_bias(d1: Array, d2: Array, correction: Array | None = None) -> Arr
     return _BIAS_SHARE * np.maximum(np.abs(d1), np.abs(d2) / 2)
 
 
-def _extrapolated_influence(level: Array, d1: Array, d2: Array) -> Array:
+def _extrapolated_influence(level: Array, d1: Array, d2: Array, *, smooth: bool) -> Array:
     """Influence ``(P, K)`` of each prompt on the extrapolated mean, by the delta method."""
     b1, b2, noise = d1.mean(axis=0), d2.mean(axis=0), noise_of_difference(d1, d2)
     if not np.isfinite(noise).all():
         return np.zeros_like(level)
     q = _ratio(b1, b2, noise)
+    if smooth:
+        influence = level + q / (1 - q) * d1 + _by_noisy_ratio(d1, d2, noise)
+        return np.asarray(influence - influence.mean(axis=0))
     free = (q > _RATIO_LOW) & (q < _RATIO_HIGH)
     scale = np.where(free, b2**2 + noise, 1.0)
     # Where the ratio is clipped it does not move with the data; both differences are positive where it is not.
@@ -111,13 +115,43 @@ def _extrapolated_influence(level: Array, d1: Array, d2: Array) -> Array:
     return np.asarray(influence - influence.mean(axis=0))
 
 
+def _by_noisy_ratio(d1: Array, d2: Array, noise: Array) -> Array:
+    """What the ratio's own sampling error adds to the influences, ``(P, K)``.
+
+    The delta method gives the clipped ratio a huge error just below its highest value and none just above. Here it is
+    the spread of ``q/(1-q)`` for a normal ratio that is clipped: the same where the ratio is well known, bounded where
+    it is not, and without a leap.
+    """
+    b1, b2 = d1.mean(axis=0), d2.mean(axis=0)
+    slow = (b1 > 0) & (b2 > 0)
+    scale = np.where(slow, b2**2 + noise, 1.0)
+    raw = (b1 * b2 + _RATIO_LOW * noise) / scale
+    influence = (b2 * d1 + (b1 - 2 * raw * b2) * d2) / scale
+    error = influence.std(axis=0, ddof=1) / np.sqrt(len(d1))
+    nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
+    drawn = np.clip(raw + error * nodes[:, None], _RATIO_LOW, _RATIO_HIGH)
+    weights, added = weights / weights.sum(), drawn / (1 - drawn)
+    spread = np.sqrt(np.maximum(weights @ added**2 - (weights @ added) ** 2, 0.0))
+    share = np.divide(spread, error, out=np.zeros_like(error), where=slow & (error > 0))
+    return np.asarray(b1 * share * influence)
+
+
 @dataclass(frozen=True)
 class Inference:
-    """How means over prompts are estimated: which estimator, for which target, at which level."""
+    """How means over prompts are estimated: which estimator, for which target, at which level.
+
+    Attributes:
+        name: of the estimator.
+        target: what the interval is about.
+        level: nominal cover.
+        smooth: whether the error of the extrapolation's ratio is that of a clipped normal one: for curves, in which the
+            delta method's leaps would show.
+    """
 
     name: Estimator = "extrapolated"
     target: Target = "population"
     level: float = 0.95
+    smooth: bool = False
 
     def estimate(self, levels: PromptLevels) -> Estimates:
         """The mean over prompts and its interval."""
@@ -140,7 +174,7 @@ class Inference:
         b1, b2 = d1.mean(axis=0), d2.mean(axis=0)
         base = finest - finest.mean(axis=0)
         fast = base + (d1 - b1) / 3
-        free = _extrapolated_influence(finest, d1, d2)
+        free = _extrapolated_influence(finest, d1, d2, smooth=self.smooth)
         fast_error = self._error(fast, base, levels)
         free_error = np.maximum(self._error(free, base, levels), self._error(base, base, levels))
         start = finest.mean(axis=0) + np.minimum(levels.shift, 0.5 * fast_error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -124,7 +124,8 @@ def signed_estimate(inference: Inference, blocks: Array) -> tuple[Array, Array, 
         ``(K,)``.
     """
     weight = _downwards(blocks[0] - blocks[2])
-    up, down = (inference.estimate(_levels(sign * blocks)) for sign in (1.0, -1.0))
+    how = replace(inference, smooth=True)
+    up, down = (how.estimate(_levels(sign * blocks)) for sign in (1.0, -1.0))
     return (
         weight * up.value - (1 - weight) * down.value,
         weight * up.influence - (1 - weight) * down.influence,
