@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from klimit.reports.page.report import report as report
     from klimit.samples import Samples as Samples
     from klimit.samples import read_samples as read_samples
+    from klimit.training.train import train as train
     from klimit.values import Value as Value
 
 # Where each public name lives; loaded when first used, so that `import klimit` stays light.
@@ -61,6 +62,7 @@ _HOMES = {
     "sample": "klimit.models.sample",
     "score": "klimit.models.score",
     "soft_best_of_n": "klimit.policies",
+    "train": "klimit.training.train",
 }
 _MODULES = ("selectors", "testsystems")
 
@@ -91,6 +93,7 @@ __all__ = [
     "selectors",
     "soft_best_of_n",
     "testsystems",
+    "train",
 ]
 
 

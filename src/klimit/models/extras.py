@@ -11,6 +11,7 @@ from klimit.errors import InputError
 _EXTRA = {
     "torch": "lm",
     "transformers": "lm",
+    "transformers.trainer_callback": "lm",
     "datasets": "lm",
     "huggingface_hub.utils.logging": "lm",
     "pyarrow": "server",
@@ -19,6 +20,8 @@ _EXTRA = {
     "tqdm.auto": "server",
     "httpx": "server",
     "tenacity": "server",
+    "trl": "train",
+    "accelerate": "train",
 }
 
 

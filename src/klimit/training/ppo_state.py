@@ -1,0 +1,87 @@
+"""What a checkpoint of PPO needs beside the policy, which is all that TRL saves; and going on from it."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import TrainerCallback
+
+from klimit.training.run import Run
+
+_STATE = "klimit_state.pt"
+
+
+class Going(TrainerCallback):  # type: ignore[misc]
+    """Saves what TRL leaves out, and lets a resumed run count from where it was.
+
+    Args:
+        trainer: TRL's.
+        run: of the trainer.
+        done: steps that are done already.
+        checkpoint: of that step.
+    """
+
+    def __init__(self, trainer: Any, run: Run, done: int, checkpoint: Path | None) -> None:
+        self.trainer = trainer
+        self.run = run
+        self.done = done
+        self.checkpoint = checkpoint
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Count from the checkpoint's step, with its random numbers."""
+        state.max_steps = self.run.settings.steps
+        state.global_step = self.done
+        state.episode = self.done * self.run.settings.batch_size
+        if self.checkpoint:
+            _set_random(_read(self.checkpoint, "cpu")["random"])
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Save value model, optimiser, schedule and random numbers."""
+        trainer = self.trainer
+        known = {
+            "value": trainer.accelerator.unwrap_model(trainer.model).value_model.state_dict(),
+            "optimizer": trainer.optimizer.state_dict(),
+            "schedule": trainer.lr_scheduler.state_dict(),
+            "random": _random(),
+        }
+        torch.save(known, Path(args.output_dir) / f"checkpoint-{state.global_step}" / _STATE)
+
+
+def resume(trainer: Any, checkpoint: Path, done: int) -> None:
+    """Give a new trainer, whose policy is the checkpoint's, the rest of what was saved."""
+    known = _read(checkpoint, trainer.accelerator.device)
+    trainer.accelerator.unwrap_model(trainer.model).value_model.load_state_dict(known["value"])
+    trainer.optimizer.load_state_dict(known["optimizer"])
+    trainer.lr_scheduler.load_state_dict(known["schedule"])
+    trainer.state.log_history = json.loads((checkpoint / "trainer_state.json").read_text())["log_history"]
+    trainer.state.global_step = done
+    trainer.args.num_total_batches -= done
+
+
+def _read(checkpoint: Path, device: Any) -> dict[str, Any]:
+    return dict(torch.load(checkpoint / _STATE, map_location=device, weights_only=True))
+
+
+def _random() -> dict[str, Any]:
+    """The states of all generators, as tensors and plain values."""
+    name, keys, *rest = np.random.get_state()  # noqa: NPY002  # TRL draws from it
+    return {
+        "python": list(random.getstate()[1]),
+        "numpy": [str(name), torch.tensor(np.asarray(keys).astype(np.int64)), *rest],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def _set_random(known: dict[str, Any]) -> None:
+    name, keys, *rest = known["numpy"]
+    random.setstate((3, tuple(known["python"]), None))
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    torch.set_rng_state(known["torch"].cpu())
+    if known["cuda"]:
+        torch.cuda.set_rng_state_all([each.cpu() for each in known["cuda"]])
