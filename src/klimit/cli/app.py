@@ -17,6 +17,7 @@ from klimit.cli.prompts import prompts
 from klimit.cli.report import report
 from klimit.cli.sample import sample
 from klimit.cli.score import score
+from klimit.cli.train import train
 
 app = typer.Typer(
     name="klimit",
@@ -33,7 +34,7 @@ def _klimit(
 ) -> None:
     """How much reward any alignment method can buy for a given KL from the base model.
 
-    It needs samples of the base model with their rewards, and trains nothing.
+    The limit needs samples of the base model with their rewards, and no training.
 
     \b
     Examples:
@@ -44,6 +45,7 @@ def _klimit(
       klimit hacking samples.parquet --proxy reward_model --gold human
       klimit ensemble samples.parquet --proxies rm_a,rm_b,rm_c --gold human
       klimit report base.parquet --policy grpo=grpo.parquet -o report.html
+      klimit train rloo --model ./base --reward ./reward --prompts prompts.jsonl --beta 0.5 -o rloo
     """
     if version:
         print(f"klimit {klimit.__version__}")
@@ -60,4 +62,5 @@ app.command()(prompts)
 app.command()(sample)
 app.command()(score)
 app.command()(logprob)
+app.command()(train)
 app.command()(demo)
