@@ -12,6 +12,7 @@ from klimit.cli.demo import demo
 from klimit.cli.ensemble import ensemble
 from klimit.cli.frontier import frontier
 from klimit.cli.hacking import hacking
+from klimit.cli.lab import lab
 from klimit.cli.logprob import logprob
 from klimit.cli.prompts import prompts
 from klimit.cli.report import report
@@ -63,4 +64,5 @@ app.command()(sample)
 app.command()(score)
 app.command()(logprob)
 app.command()(train)
+app.command()(lab)
 app.command()(demo)

@@ -1,0 +1,95 @@
+"""A world's limit and policies in words: exact numbers beside estimates, and whether the intervals hold them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from klimit.lab.findings import LabFindings, LimitRow, PolicyRow
+from klimit.reports.numbers import RewardFormat, kl_text, nats, percent, plural
+from klimit.reports.values import Unit, share
+from klimit.values import Value
+
+
+def lab_report(findings: LabFindings) -> str:
+    """All of it, at most 80 characters wide."""
+    return "\n".join([*_opening(findings), "", *_limit(findings), "", *_policies(findings), ""])
+
+
+def _opening(findings: LabFindings) -> list[str]:
+    world, drawn = findings.world, findings.drawn
+    count = len(world.rewards(prompts=findings.prompts))
+    kind = {"train": "training ", "held_out": "held-out ", "all": ""}[findings.prompts]
+    base = world.limit(prompts=findings.prompts).mean_reward
+    return [
+        f"{world.task.name}: {plural(count, f'{kind}prompt')}, {world.tree.n_leaves:,} completions each, all of them",
+        f"enumerated; mean gold reward of the base model {base:.2f}.",
+        f"Estimates are from {drawn.n_prompts:,} prompts drawn from these with {drawn.n_completions} completions each;",
+        f"their horizon is {nats(findings.frontier.horizon)}.",
+    ]
+
+
+def _limit(findings: LabFindings) -> list[str]:
+    form = RewardFormat.fitting(max(row.gain for row in findings.limit))
+    unit = Unit(form, signed=True)
+    lines = ["The limit", f"{'KL, nats':10}{'exact':9}{'klimit':32}"]
+    return [*lines, *(_limit_line(row, form, unit) for row in findings.limit)]
+
+
+def _limit_line(row: LimitRow, form: RewardFormat, unit: Unit) -> str:
+    estimate = f"{unit.full(row.estimate):32}{held(row.gain, row.estimate)}"
+    return f"{kl_text(row.kl):10}{form.gain(row.gain):9}{estimate}".rstrip()
+
+
+def _policies(findings: LabFindings) -> list[str]:
+    rows = findings.policies
+    unit = Unit(RewardFormat.fitting(max(abs(row.exact["gain"]) for row in rows)), signed=True)
+    nat = Unit(RewardFormat(2))
+    lines = ["Policies: exact, and [interval] from samples", _columns("", "KL, nats", "gain", "of the limit")]
+    outside = misses(rows)
+    last = (
+        f"Outside their intervals: {', '.join(outside)}."
+        if outside
+        else "Every interval holds what is exact."
+    )
+    return [*lines, *(_policy_line(row, nat, unit) for row in rows), last]
+
+
+def _policy_line(row: PolicyRow, nat: Unit, unit: Unit) -> str:
+    cells = [
+        f"{nat.number(row.exact['kl'])} {_ends(row.estimates['kl'], nat)}",
+        f"{unit.number(row.exact['gain'])} {_ends(row.estimates['gain'], unit)}",
+        f"{percent(row.exact['efficiency'], decimals=1)} {_share(row.estimates['efficiency'])}",
+    ]
+    return _columns(row.name, *cells)
+
+
+def _columns(name: str, *cells: str) -> str:
+    return "".join([f"{name:12}", *(f"{cell:23}" for cell in cells)]).rstrip()
+
+
+def _ends(value: Value | None, unit: Unit) -> str:
+    if value is None or not (math.isfinite(value.low) and math.isfinite(value.high)):
+        return ""
+    return unit.form.interval(value.low, value.high)
+
+
+def _share(value: Value | None) -> str:
+    if value is None:
+        return ""
+    return f"[{share(value).partition('[')[2]}" if value.known else f"({share(value)})"
+
+
+def held(exact: float, estimate: Value) -> str:
+    """Whether the interval holds the truth; a range that bounds it does as well."""
+    return "covers" if exact in estimate else "misses"
+
+
+def misses(rows: Sequence[PolicyRow]) -> list[str]:
+    """Which exact numbers lie outside their intervals, as ``policy quantity``."""
+    return [
+        f"{row.name} {name}"
+        for row in rows
+        for name, value in {**row.estimates, **row.part_estimates}.items()
+        if value is not None and {**row.exact, **row.parts}[name] not in value
+    ]
