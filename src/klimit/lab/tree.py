@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from klimit.errors import InputError
 
 Ints = NDArray[np.int64]
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -100,3 +101,15 @@ def as_views(words: Sequence[Sequence[int]], length: int) -> tuple[Ints, NDArray
         kept = list(said)[: length - 1]
         seen[row, : len(kept)] = kept
     return seen, np.array([len(said) < length for said in words], dtype=bool)
+
+
+def by_level(p: Array, r: Array) -> tuple[Array, Array]:
+    """Tables with one column a level of the reward, from those with one a completion: all that limits depend on."""
+    levels, which = np.unique(r, return_inverse=True)
+    if len(levels) > p.shape[1]:
+        return p, r
+    place = which.reshape(r.shape) + len(levels) * np.arange(len(r))[:, None]
+    mass = np.asarray(
+        np.bincount(place.reshape(-1), weights=p.reshape(-1), minlength=len(r) * len(levels)), dtype=float
+    )
+    return mass.reshape(len(r), -1), np.broadcast_to(levels, (len(r), len(levels)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +17,7 @@ from klimit.lab.recipe import Recipe
 from klimit.lab.rewards import Gold
 from klimit.lab.task import Task
 from klimit.lab.tasks import task_named
-from klimit.lab.tree import Tree
+from klimit.lab.tree import Tree, by_level
 from klimit.models.extras import needed
 from klimit.models.prompts import Prompt, read_prompts
 from klimit.testsystems import PolicyTables, ProxyTables, Tables
@@ -209,18 +208,6 @@ class World:
         return ProxyTables(self.base.views(rows), self.rewards("gold", prompts), self.rewards(proxy, prompts))
 
 
-def by_level(p: Array, r: Array) -> tuple[Array, Array]:
-    """Tables with one column a level of the reward, from those with one a completion: all that limits depend on."""
-    levels, which = np.unique(r, return_inverse=True)
-    if len(levels) > p.shape[1]:
-        return p, r
-    place = which.reshape(r.shape) + len(levels) * np.arange(len(r))[:, None]
-    mass = np.asarray(
-        np.bincount(place.reshape(-1), weights=p.reshape(-1), minlength=len(r) * len(levels)), dtype=float
-    )
-    return mass.reshape(len(r), -1), np.broadcast_to(levels, (len(r), len(levels)))
-
-
 def open_world(
     recipe: Recipe | str,
     *,
@@ -254,8 +241,3 @@ def open_world(
         build(made, target, say or (lambda line: None))
 
     return World(made, kept(folder, build_it))
-
-
-def build_seconds(world: World) -> float:
-    """How long it took to build."""
-    return float(json.loads((world.folder / "world.json").read_text(encoding="utf-8"))["seconds"])

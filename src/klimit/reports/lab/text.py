@@ -32,7 +32,7 @@ def _opening(findings: LabFindings) -> list[str]:
 def _limit(findings: LabFindings) -> list[str]:
     form = RewardFormat.fitting(max(row.gain for row in findings.limit))
     unit = Unit(form, signed=True)
-    lines = ["The limit", f"{'KL, nats':10}{'exact':9}{'klimit':32}"]
+    lines = ["The limit", f"{'KL, nats':10}{'exact':9}klimit"]
     return [*lines, *(_limit_line(row, form, unit) for row in findings.limit)]
 
 
