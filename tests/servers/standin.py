@@ -103,7 +103,7 @@ class StandIn:
         self.dialect, self.processed, self.seeded, self.fixed = dialect, processed, seeded, fixed
         self.unknown, self.fault, self.ids, self.wait, self.at_once = unknown, fault, ids, wait, at_once
         self.change, self.max_logprobs, self.key = change, max_logprobs, key
-        self.bodies, self.headers, self.in_flight, self.most = [], [], 0, 0
+        self.bodies, self.headers, self.queries, self.in_flight, self.most = [], [], [], 0, 0
         self.lock = threading.Lock()
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (_Handler,), {"owner": self}))
         self.http.daemon_threads, self.http.block_on_close = True, False
@@ -284,6 +284,7 @@ class _Handler(BaseHTTPRequestHandler):
             number = len(owner.bodies)
             owner.bodies.append(body)
             owner.headers.append(dict(self.headers))
+            owner.queries.append(self.path.partition("?")[2])
             owner.in_flight += 1
             owner.most = max(owner.most, owner.in_flight)
             busy = owner.in_flight > owner.at_once

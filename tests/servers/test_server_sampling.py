@@ -109,7 +109,12 @@ def test_every_request_has_all_settings_and_a_seed_of_its_own(serve, texts, tmp_
     run = server.bodies[-60:]
     for body in run:
         assert body["n"] == 1
-        assert (body["temperature"], body["top_p"], body["top_k"], body["max_tokens"]) == (0.7, 0.9, 3, LENGTH)
+        assert (body["temperature"], body["top_p"], body["top_k"], body["max_tokens"]) == (
+            0.7,
+            0.9,
+            3,
+            LENGTH,
+        )
         assert {name: body[name] for name in OFF} == OFF
     assert len({(body["prompt"], body["seed"]) for body in run}) == 60
     assert all(0 <= body["seed"] < 2**31 for body in run)
@@ -127,7 +132,9 @@ def test_chat_messages_go_to_the_chat_completions(serve, chats, tmp_path):
 def test_token_ids_are_what_the_server_tells(serve, texts, tmp_path):
     for dialect in GOOD:
         frame = draw(serve(dialect), texts, tmp_path, n=20)
-        for text, ids, reason in frame.select("completion", "completion_token_ids", "finish_reason").iter_rows():
+        for text, ids, reason in frame.select(
+            "completion", "completion_token_ids", "finish_reason"
+        ).iter_rows():
             assert standin.text_of(tuple(ids)) == text
             assert (ids[-1] == standin.END) == (reason == "stop")
         assert [bytes(ids).decode() for ids in frame["prompt_token_ids"].to_list()[::20]] == list(TEXTS)
@@ -167,9 +174,7 @@ def test_the_metadata_say_which_server_and_no_secret(serve, texts, tmp_path, mon
     assert "127.0.0.1" not in json.dumps(made)
 
 
-@pytest.mark.parametrize(
-    ("dialect", "engine"), [("sglang", "SGLang 9.9"), ("llamacpp", "llama.cpp b9-99")]
-)
+@pytest.mark.parametrize(("dialect", "engine"), [("sglang", "SGLang 9.9"), ("llamacpp", "llama.cpp b9-99")])
 def test_the_server_is_named_with_its_version(dialect, engine, serve, texts, tmp_path):
     draw(serve(dialect), texts, tmp_path, n=2)
     assert read_metadata(tmp_path / f"{dialect}.parquet")["sample"]["engine"] == engine

@@ -14,7 +14,7 @@ from klimit.models.server_answer import read_answer
 from klimit.models.server_completion import completion_of
 from klimit.models.server_http import Talk, client_of
 from klimit.models.server_kind import engine_of
-from klimit.models.server_pace import Pace, at_pace, in_thread
+from klimit.models.server_pace import Pace, all_of, in_thread
 from klimit.models.server_probe import Found, probe
 from klimit.models.server_request import Form, seed_of
 from klimit.models.server_tokens import prompt_ids_known
@@ -97,7 +97,7 @@ class ServerEngine:
             except InputError as error:
                 raise InputError(f"prompt {draw.prompt.prompt_id!r}: {error}") from None
 
-        return await at_pace(self.pace, one, draws)
+        return await all_of(draws, one, self.pace.most)
 
 
 def server_engine(

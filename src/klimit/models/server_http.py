@@ -116,7 +116,8 @@ class Talk:
     async def _once(self, method: str, url: str, body: Mapping[str, Any] | None) -> Any:
         httpx = needed("httpx")
         try:
-            answer = await self.client.request(method, url, json=body)
+            async with self.pace.place():
+                answer = await self.client.request(method, url, json=body)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             patience = BROKEN if self.pace.answered else 0.0
             raise Passing(f"cannot be reached ({_words(error)}); is the server up?", patience) from None
@@ -147,7 +148,7 @@ class Talk:
         status, said = answer.status_code, _said(answer)
         line = f"{self.address.base}: refuses the request (HTTP {status}: {said})"
         if status in (401, 403):
-            known = "the key in it" if self.address.key else "no key is in it"
+            known = "the key in it is not taken" if self.address.key else "no key is in it"
             line = f"{self.address.base}: wants another API key (HTTP {status}); set {KEY} ({known})"
         elif status < 400:
             line = f"{self.address.base}: has moved (HTTP {status}); give the address that it has now"

@@ -6,13 +6,14 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-_LOOK = 0.05  # seconds between two looks of a worker that waits for its turn
+_LOOK = 0.05  # seconds between two looks for a place
 _STOP = 1.0  # seconds that cancelled requests have to end
 
 
@@ -29,6 +30,7 @@ class Pace:
         self.answered = False
         self._limit = float(most)
         self._closed_until = 0.0
+        self._in_flight = 0
 
     @property
     def limit(self) -> int:
@@ -47,19 +49,25 @@ class Pace:
         self.answered = True
         self._limit = min(float(self.most), self._limit + 1 / self._limit)
 
-    async def turn(self, worker: int) -> None:
-        """Wait until a worker, numbered from 0, may ask."""
-        while worker >= self.limit or time.monotonic() < self._closed_until:
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """A place in flight, waited for."""
+        while self._in_flight >= self.limit or time.monotonic() < self._closed_until:
             await asyncio.sleep(_LOOK)
+        self._in_flight += 1
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
 
 
-async def at_pace(pace: Pace, work: Callable[[T], Awaitable[R]], items: Sequence[T]) -> list[R]:
-    """Do all items, as many at once as the pace allows; the first failure stops the rest.
+async def all_of(items: Sequence[T], work: Callable[[T], Awaitable[R]], at_once: int) -> list[R]:
+    """Do all items, some at once; the first failure stops the rest.
 
     Args:
-        pace: of the server.
-        work: one item.
         items: all of them.
+        work: one item.
+        at_once: how many.
 
     Returns:
         What came of each, in their order.
@@ -67,14 +75,12 @@ async def at_pace(pace: Pace, work: Callable[[T], Awaitable[R]], items: Sequence
     left = deque(enumerate(items))
     done: dict[int, R] = {}
 
-    async def worker(number: int) -> None:
+    async def worker() -> None:
         while left:
-            await pace.turn(number)
-            if left:
-                i, item = left.popleft()
-                done[i] = await work(item)
+            i, item = left.popleft()
+            done[i] = await work(item)
 
-    tasks = [asyncio.ensure_future(worker(number)) for number in range(min(pace.most, len(items)))]
+    tasks = [asyncio.ensure_future(worker()) for _ in range(min(at_once, len(items)))]
     try:
         await asyncio.gather(*tasks)
     finally:

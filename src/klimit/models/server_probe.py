@@ -12,7 +12,7 @@ from klimit.models.randomness import key_of
 from klimit.models.server_answer import Answer, read_answer
 from klimit.models.server_completion import Told, completion_of, told_by
 from klimit.models.server_http import Refused, Talk
-from klimit.models.server_request import OFF, Form
+from klimit.models.server_request import TELL, TELL_CHAT, Form
 from klimit.models.server_tokens import prompt_ids_told
 
 _TOKENS = 16  # of a trial completion
@@ -59,7 +59,9 @@ async def probe(talk: Talk, form: Form, prompts: Sequence[Prompt]) -> Found:
     if short.truncated:
         taken = await _with_all_tokens(talk, taken, prompt)
     notes = [
-        f"the server does not know {name}, which is off; left out" for name in taken.left_out if name in OFF
+        f"the server does not know {name}, which is off; left out"
+        for name in taken.left_out
+        if name not in {**TELL, **TELL_CHAT}
     ]
     taken = await _of_what_was_sampled(talk, taken, prompts[:_PROMPTS])
     notes += await _try_seeds(talk, taken, prompt)
