@@ -34,8 +34,8 @@ OFF: Mapping[str, Any] = {
     "ignore_eos": False,
 }
 # What is asked for beside the distribution. Servers that split the reasoning off are asked not to.
-_TELL: Mapping[str, Any] = {"return_token_ids": True, "skip_special_tokens": True}
-_TELL_CHAT: Mapping[str, Any] = {"separate_reasoning": False, "reasoning_format": "none"}
+TELL: Mapping[str, Any] = {"return_token_ids": True, "skip_special_tokens": True}
+TELL_CHAT: Mapping[str, Any] = {"separate_reasoning": False, "reasoning_format": "none"}
 _ALL_TOKENS = (
     -1,
     0,
@@ -83,10 +83,10 @@ class Form:
             "top_p": s.top_p,
             "top_k": s.top_k or self.all_tokens,
             **OFF,
-            **_TELL,
+            **TELL,
         }
         if prompt.is_chat:
-            asked |= {"messages": prompt.messages(), "logprobs": True, "top_logprobs": top, **_TELL_CHAT}
+            asked |= {"messages": prompt.messages(), "logprobs": True, "top_logprobs": top, **TELL_CHAT}
         else:
             asked |= {"prompt": prompt.prompt, "logprobs": top}
         if self.post_sampling:
@@ -106,7 +106,7 @@ class Form:
         if "top_k" in named and not self.sampling.top_k and "top_k" not in self.left_out:
             following = _ALL_TOKENS[_ALL_TOKENS.index(self.all_tokens) + 1 :]
             return replace(self, all_tokens=following[0]) if following else self._leaving_out(["top_k"])
-        sent = [*OFF, *_TELL, *_TELL_CHAT]
+        sent = [*OFF, *TELL, *TELL_CHAT]
         return self._leaving_out([name for name in sent if name in named and name not in self.left_out])
 
     def _leaving_out(self, names: list[str]) -> Form | None:
