@@ -70,6 +70,18 @@ def train(
             "--report-to", metavar="NAME", help="A tracker, such as tensorboard. May be given again."
         ),
     ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Scored samples of the model: audit the run against them on its way."
+        ),
+    ] = None,
+    audit_every: Annotated[
+        int, typer.Option("--audit-every", metavar="N", help="Steps between two audits.")
+    ] = 50,
+    audit_n: Annotated[
+        int, typer.Option("--audit-n", metavar="N", help="Completions of each prompt in an audit.")
+    ] = 4,
     gradient_checkpointing: Annotated[
         bool, typer.Option("--gradient-checkpointing", help="Save memory for time.")
     ] = False,
@@ -120,6 +132,9 @@ def train(
             save_every=save_every,
             log_every=log_every,
             report_to=report_to or (),
+            base=base,
+            audit_every=audit_every,
+            audit_n=audit_n,
             gradient_checkpointing=gradient_checkpointing,
             allow_truncated=allow_truncated,
             dtype=dtype,

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from klimit.errors import InputError
 from klimit.models.batches import Say
-from klimit.models.engine import Draw, OutOfMemory
+from klimit.models.engine import Draw
 from klimit.models.loading import Loaded
 from klimit.models.local import LocalEngine
 from klimit.models.prompts import Prompt
+from klimit.training.draws import drawn
 
 _DRAWS = 64
 _MANY = 0.5
@@ -36,7 +37,7 @@ def check_ends(engine: LocalEngine, prompts: Sequence[Prompt], *, allow_truncate
         InputError: it ends none of them.
     """
     draws = [Draw(prompts[i % len(prompts)], i // len(prompts)) for i in range(_DRAWS)]
-    cut = sum(each.finish_reason == "length" for each in _drawn(engine, draws))
+    cut = sum(each.finish_reason == "length" for each in drawn(engine, draws))
     limit = engine.sampling.max_new_tokens
     if cut == _DRAWS and not allow_truncated:
         raise InputError(
@@ -46,15 +47,3 @@ def check_ends(engine: LocalEngine, prompts: Sequence[Prompt], *, allow_truncate
         )
     if cut > _MANY * _DRAWS:
         say(f"{cut} of {_DRAWS} draws of the base model were cut at {limit:,} tokens")
-
-
-def _drawn(engine: LocalEngine, draws: list[Draw]) -> list:  # type: ignore[type-arg]
-    try:
-        return engine.sample(draws)
-    except OutOfMemory:
-        if len(draws) == 1:
-            raise InputError(
-                f"{engine.loaded.name}: out of memory with one completion; use a smaller model"
-            ) from None
-        half = len(draws) // 2
-        return [*_drawn(engine, draws[:half]), *_drawn(engine, draws[half:])]

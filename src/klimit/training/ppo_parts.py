@@ -24,6 +24,10 @@ class Unseen:
         self._tokenizer = tokenizer
         self.pad_token_id = max(vocabulary, len(tokenizer))
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Tokenise."""
+        return self._tokenizer(*args, **kwargs)
+
     def __getattr__(self, name: str) -> Any:
         if name == "_tokenizer":
             raise AttributeError(name)

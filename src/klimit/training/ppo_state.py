@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import random
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import TrainerCallback
 
+from klimit.training.generators import put_back, states
 from klimit.training.run import Run
 
 _STATE = "klimit_state.pt"
@@ -38,7 +37,7 @@ class Going(TrainerCallback):  # type: ignore[misc]
         state.global_step = self.done
         state.episode = self.done * self.run.settings.batch_size
         if self.checkpoint:
-            _set_random(_read(self.checkpoint, "cpu")["random"])
+            put_back(_read(self.checkpoint, "cpu")["random"])
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Save value model, optimiser, schedule and random numbers."""
@@ -47,7 +46,7 @@ class Going(TrainerCallback):  # type: ignore[misc]
             "value": trainer.accelerator.unwrap_model(trainer.model).value_model.state_dict(),
             "optimizer": trainer.optimizer.state_dict(),
             "schedule": trainer.lr_scheduler.state_dict(),
-            "random": _random(),
+            "random": states(),
         }
         torch.save(known, Path(args.output_dir) / f"checkpoint-{state.global_step}" / _STATE)
 
@@ -65,23 +64,3 @@ def resume(trainer: Any, checkpoint: Path, done: int) -> None:
 
 def _read(checkpoint: Path, device: Any) -> dict[str, Any]:
     return dict(torch.load(checkpoint / _STATE, map_location=device, weights_only=True))
-
-
-def _random() -> dict[str, Any]:
-    """The states of all generators, as tensors and plain values."""
-    name, keys, *rest = np.random.get_state()  # noqa: NPY002  # TRL draws from it
-    return {
-        "python": list(random.getstate()[1]),
-        "numpy": [str(name), torch.tensor(np.asarray(keys).astype(np.int64)), *rest],
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    }
-
-
-def _set_random(known: dict[str, Any]) -> None:
-    name, keys, *rest = known["numpy"]
-    random.setstate((3, tuple(known["python"]), None))
-    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
-    torch.set_rng_state(known["torch"].cpu())
-    if known["cuda"]:
-        torch.cuda.set_rng_state_all([each.cpu() for each in known["cuda"]])

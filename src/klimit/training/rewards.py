@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Fresh(Given):
+class Moment(Given):
     """Where other steps have a file: the step of a run, in words."""
 
     @cached_property
@@ -101,7 +101,7 @@ def answers_of(
             IDS: arrow.array([list(map(int, each)) for each in ids], arrow.list_(arrow.int32())),
         }
     )
-    return FreshAnswers(Fresh(Path(when)), prompts[0].is_chat, table)
+    return FreshAnswers(Moment(Path(when)), prompts[0].is_chat, table)
 
 
 def term_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ class Run:
         save_every: steps between checkpoints.
         report_to: trackers, by transformers' names.
         gradient_checkpointing: whether to save memory for time.
+        watch: adds to a trainer what watches the run.
     """
 
     settings: Settings
@@ -44,6 +45,7 @@ class Run:
     save_every: int
     report_to: tuple[str, ...]
     gradient_checkpointing: bool
+    watch: Callable[[Any], None]
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -90,6 +92,7 @@ def ready(trainer: Any, run: Run, *, more: Sequence[Any] = ()) -> None:
         trainer.remove_callback(each)
     for callback in (*more, _marks(), _bar(run.settings.steps)):
         trainer.add_callback(callback)
+    run.watch(trainer)
 
 
 def policy_of(trainer: Any) -> Any:

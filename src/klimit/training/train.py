@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,17 +11,19 @@ from klimit.errors import InputError
 from klimit.models.batches import Say
 from klimit.models.extras import needed
 from klimit.models.finding import current_folder
-from klimit.models.loading import Loaded, Trust, load_causal
+from klimit.models.loading import Trust, load_causal
 from klimit.models.local import local_engine
 from klimit.models.parts import Parts
 from klimit.models.prompts import Prompt, read_prompts
 from klimit.models.randomness import key_of
 from klimit.models.settings import Sampling
 from klimit.training import output as folders
+from klimit.training.checks import check_every, check_place, trainer_of
+from klimit.training.ended import versions, write
 from klimit.training.ends import check_end_token, check_ends
 from klimit.training.quiet import quiet
 from klimit.training.rewards import term_of
-from klimit.training.run import Run, policy_of
+from klimit.training.run import Run
 from klimit.training.settings import settings_of
 
 
@@ -49,6 +48,9 @@ def train(
     save_every: int = 50,
     log_every: int = 10,
     report_to: Sequence[str] = (),
+    base: str | Path | None = None,
+    audit_every: int = 50,
+    audit_n: int = 4,
     gradient_checkpointing: bool = False,
     allow_truncated: bool = False,
     dtype: str = "float32",
@@ -85,6 +87,10 @@ def train(
         save_every: steps between checkpoints.
         log_every: steps between entries of the log; PPO logs every step.
         report_to: trackers, by the names that transformers has for them, such as ``"tensorboard"``.
+        base: samples of the model with their rewards by the same reward, as :func:`klimit.score` writes them: the run
+            is audited against them while it trains (see :class:`klimit.training.FrontierCallback`).
+        audit_every: steps between two audits.
+        audit_n: completions of each of the base samples' prompts in an audit.
         gradient_checkpointing: compute activations twice and keep few of them.
         allow_truncated: train a model that ends none of its completions within the limit.
         dtype: of the weights that are trained, and of the reference.
@@ -115,20 +121,20 @@ def train(
         ppo_epochs=ppo_epochs,
         ppo_lambda=ppo_lambda,
     )
-    _check_every(save_every=save_every, log_every=log_every)
-    go = _trainer(algorithm)
-    _check_place(device)
+    check_every(save_every=save_every, log_every=log_every, audit_every=audit_every)
+    go = trainer_of(algorithm)
+    check_place(device)
     chosen = read_prompts(prompts) if isinstance(prompts, str | Path) else list(prompts)
     if not chosen:
         raise InputError("no prompts were given")
     source = Path(prompts) if isinstance(prompts, str | Path) else Path("the prompts")
     trust = Trust(remote_code=trust_remote_code, pickle=allow_pickle)
-    base = load_causal(model, dtype=dtype, device=device, trust=trust)
+    start = load_causal(model, dtype=dtype, device=device, trust=trust)
     with current_folder():
         term = term_of(reward, chosen, dtype="auto", device=device, trust=trust, source=source)
         known = {
             **settings.to_dict(),
-            **base.identity,
+            **start.identity,
             "trl": needed("trl").__version__,
             **{f"reward_{name}".replace("reward_reward", "reward"): value for name, value in term.identity.items()},
             "prompts": f"{key_of(*((p.prompt_id, p.prompt) for p in chosen)):032x}",
@@ -140,17 +146,26 @@ def train(
             return parts.output
         if overwrite:
             parts.discard_others()
-        end = check_end_token(base)
-        engine = local_engine(base, Sampling(max_new_tokens), seed)
+        end = check_end_token(start)
+        engine = local_engine(start, Sampling(max_new_tokens), seed)
         engine.check(chosen)
         if set(engine.ends) != {end}:
             tell(
-                f"{base.name} names {len(engine.ends)} end tokens; trainers stop at its tokenizer's alone ({end}), "
+                f"{start.name} names {len(engine.ends)} end tokens; trainers stop at its tokenizer's alone ({end}), "
                 "and klimit sample at all of them"
             )
+
+        def watch(trainer: Any) -> None:
+            if base is not None:
+                from klimit.training.callback import FrontierCallback
+
+                trainer.add_callback(
+                    FrontierCallback(trainer, base, every=audit_every, n=audit_n, reward=term, seed=seed)
+                )
+
         run = Run(
-            settings, base, term, chosen, folders.checkpoints(parts), trust, log_every, save_every,
-            tuple(report_to), gradient_checkpointing,
+            settings, start, term, chosen, folders.checkpoints(parts), trust, log_every, save_every,
+            tuple(report_to), gradient_checkpointing, watch,
         )  # fmt: skip
         with parts.open(), quiet():
             last = folders.last_checkpoint(parts)
@@ -161,24 +176,11 @@ def train(
             trainer = _kept(lambda: go(run, last[0] if last else None), parts)
             folders.finish(
                 parts,
-                {"klimit": klimit.__version__, "settings": known, "versions": _versions()},
-                lambda whole: _write(whole, trainer, base),
+                {"klimit": klimit.__version__, "settings": known, "versions": versions()},
+                lambda whole: write(whole, trainer, start),
             )
     tell(f"wrote {parts.output}")
     return parts.output
-
-
-def _trainer(algorithm: str) -> Callable[[Run, Path | None], Any]:
-    needed("trl")
-    needed("accelerate")
-    if algorithm == "ppo":
-        from klimit.training.ppo import check_trl, train_ppo
-
-        check_trl()
-        return train_ppo
-    from klimit.training.groups import train_groups
-
-    return train_groups
 
 
 def _kept(go: Callable[[], Any], parts: Parts) -> Any:
@@ -191,38 +193,3 @@ def _kept(go: Callable[[], Any], parts: Parts) -> Any:
             f"the checkpoint of step {last[1]:,} is kept: {last[0]}" if last else "there is no checkpoint yet"
         )
         raise InputError(f"{error}; {kept}") from None
-
-
-def _write(whole: Path, trainer: Any, base: Loaded) -> None:
-    policy = policy_of(trainer)
-    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):  # trainers align these with the tokenizer
-        setattr(policy.config, name, getattr(base.model.config, name, None))
-    policy.generation_config = base.model.generation_config
-    policy.save_pretrained(whole)
-    base.tokenizer.save_pretrained(whole)
-    lines = (json.dumps(entry) for entry in trainer.state.log_history)
-    (whole / "log.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-
-
-def _versions() -> dict[str, str]:
-    known = {name: needed(name).__version__ for name in ("accelerate", "torch", "transformers", "trl")}
-    return {"python": platform.python_version(), **known}
-
-
-def _check_every(**every: Any) -> None:
-    for name, value in every.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InputError(f"{name} is {value!r}; it must be a whole number of steps, 1 or more")
-
-
-def _check_place(device: str) -> None:
-    if device not in ("auto", "cpu", "cuda"):
-        raise InputError(
-            f"device is {device!r}; training takes cpu, cuda or auto: choose among GPUs with CUDA_VISIBLE_DEVICES"
-        )
-    several = device != "cpu" and needed("torch").cuda.device_count() > 1
-    if several or int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise InputError(
-            "klimit train uses one process and one GPU; set CUDA_VISIBLE_DEVICES to one, or write a script of your own "
-            "with TRL and klimit.training.FrontierCallback"
-        )
