@@ -9,9 +9,7 @@ import pytest
 for name in ("httpx", "tenacity", "pyarrow", "filelock", "tqdm"):
     pytest.importorskip(name, reason="needs the extra server")
 
-from standin import StandIn  # noqa: E402
-
-TEXTS = ("x", "y z", "zz")
+from standin import TEXTS, StandIn  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

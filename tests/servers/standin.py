@@ -21,6 +21,7 @@ import numpy as np
 END = 0
 WORDS = ("<end>", " a", " b", " é")
 MODEL = "toy"
+TEXTS = ("x", "y z", "zz")  # prompts that the tests use
 
 # What a server does where a setting is not sent: its own defaults, or those that came with the model.
 HABITS = {

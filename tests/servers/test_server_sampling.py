@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 import pytest
 import standin
-from conftest import TEXTS
 from scipy.stats import chisquare
+from standin import TEXTS
 
 import klimit
 from klimit.models.parts import read_metadata
@@ -151,6 +151,35 @@ def test_without_ids_there_are_text_and_logprob_and_steps_that_need_ids_refuse(s
     assert frame["logprob"].is_finite().all()
     with pytest.raises(klimit.errors.InputError, match="prompt_token_ids is missing"):
         klimit.logprob(model="x", ref_model="y", input=tmp_path / "vllm.parquet")
+
+
+def without_first(word):
+    """An answer of llama.cpp that leaves the first of such tokens out, as it does with parts of a character."""
+
+    def change(answer):
+        content = answer["choices"][0]["logprobs"]["content"]
+        part = next((entry for entry in content if entry["token"] == word), None)
+        if part is not None and len(content) > 1:
+            content.remove(part)
+        return answer
+
+    return change
+
+
+def test_where_llama_cpp_leaves_out_parts_of_a_character_no_sum_is_made_up(serve, texts, tmp_path):
+    whole, said = draw(serve("llamacpp"), texts, tmp_path, n=40), []
+    (tmp_path / "parts").mkdir()
+    server = serve("llamacpp", change=without_first(" é"))
+    frame = draw(server, texts, tmp_path / "parts", n=40, say=said.append)
+    assert said[0].startswith("the server tells no log-probability of a token that is a part of a character")
+    assert frame["completion"].equals(whole["completion"])
+    parted = frame["completion_token_ids"].is_null()
+    assert frame["logprob"].is_null().equals(parted)
+    assert 0 < parted.sum() < 120
+    assert frame.filter(parted)["completion"].str.contains("é").all()
+    assert frame.filter(~parted)["logprob"].equals(whole.filter(~parted)["logprob"])
+    with pytest.raises(klimit.errors.InputError, match=r"tells log-probabilities of [12], token ids"):
+        draw(serve("llamacpp", change=without_first(" a")), texts, tmp_path, n=41, overwrite=True)
 
 
 def test_runs_of_other_seeds_and_models_are_other_draws(serve, texts, tmp_path):

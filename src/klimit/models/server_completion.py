@@ -33,6 +33,9 @@ def told_by(answer: Answer) -> Told:
 def completion_of(answer: Answer, max_new_tokens: int, told: Told | None = None) -> Completion:
     """The completion that was answered.
 
+    One with characters of several tokens has neither log-probability nor token ids where llama.cpp gave it: that tells
+    one token for each character.
+
     Args:
         answer: of a server.
         max_new_tokens: where it was to be cut.
@@ -42,6 +45,7 @@ def completion_of(answer: Answer, max_new_tokens: int, told: Told | None = None)
         InputError: its log-probability is not told, or not of all its tokens; or it ended in a way that no policy ends.
     """
     tokens = _tokens(answer)
+    whole = len(tokens) == answer.n_tokens
     _check_end(answer, tokens, max_new_tokens)
     told = told or told_by(answer)
     if (told.ids and answer.token_ids is None) or (told.prompt_ids and answer.prompt_token_ids is None):
@@ -50,11 +54,16 @@ def completion_of(answer: Answer, max_new_tokens: int, told: Told | None = None)
         )
     return Completion(
         text=answer.text,
-        logprob=math.fsum(token.logprob for token in tokens),
+        logprob=math.fsum(token.logprob for token in tokens) if whole else None,
         finish_reason="length" if answer.finish_reason == "length" else "stop",
         prompt_token_ids=answer.prompt_token_ids if told.prompt_ids else None,
-        completion_token_ids=answer.token_ids if told.ids else None,
+        completion_token_ids=answer.token_ids if told.ids and whole else None,
     )
+
+
+def tells_characters(answer: Answer) -> bool:
+    """Whether an answer is in the form of llama.cpp, which tells no token that does not end a character."""
+    return bool(answer.tokens) and all(token.token_id is not None for token in answer.tokens or ())
 
 
 def _tokens(answer: Answer) -> tuple[Token, ...]:
@@ -69,7 +78,10 @@ def _tokens(answer: Answer) -> tuple[Token, ...]:
     n = len(answer.tokens)
     if answer.n_tokens is None:
         raise InputError("the server does not say how many tokens it sampled (usage.completion_tokens)")
-    if n != answer.n_tokens or (answer.token_ids is not None and len(answer.token_ids) != n):
+    in_parts = n < answer.n_tokens and tells_characters(answer) and not answer.text.isascii()
+    if (n != answer.n_tokens and not in_parts) or (
+        answer.token_ids is not None and len(answer.token_ids) != n
+    ):
         ids = "" if answer.token_ids is None else f", token ids of {len(answer.token_ids):,}"
         raise InputError(
             f"the server sampled {answer.n_tokens:,} tokens and tells log-probabilities of {n:,}{ids}; their sum is "
@@ -88,7 +100,7 @@ def _tokens(answer: Answer) -> tuple[Token, ...]:
 
 
 def _check_end(answer: Answer, tokens: tuple[Token, ...], max_new_tokens: int) -> None:
-    n = len(tokens)
+    n = answer.n_tokens or len(tokens)
     if answer.finish_reason == "length":
         if n != max_new_tokens:
             raise InputError(

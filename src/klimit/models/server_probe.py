@@ -10,7 +10,7 @@ from klimit.errors import InputError
 from klimit.models.prompts import Prompt
 from klimit.models.randomness import key_of
 from klimit.models.server_answer import Answer, read_answer
-from klimit.models.server_completion import Told, completion_of, told_by
+from klimit.models.server_completion import Told, completion_of, tells_characters, told_by
 from klimit.models.server_http import Refused, Talk
 from klimit.models.server_request import TELL, TELL_CHAT, Form
 from klimit.models.server_tokens import prompt_ids_told
@@ -67,6 +67,11 @@ async def probe(talk: Talk, form: Form, prompts: Sequence[Prompt]) -> Found:
     notes += await _try_seeds(talk, taken, prompt)
     told = told_by(first)
     asks_ids = not told.prompt_ids and bool(await prompt_ids_told(talk, prompt, first.n_prompt_tokens))
+    if tells_characters(first):
+        notes.append(
+            "the server tells no log-probability of a token that is a part of a character; completions with one have "
+            "neither a log-probability nor token ids"
+        )
     notes += _missing(told.ids, told.prompt_ids or asks_ids)
     return Found(replace(taken, sampling=form.sampling), told, asks_ids, tuple(notes))
 
