@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainerCallback
+from transformers import TrainerCallback, set_seed
 
 from klimit.training.generators import put_back, states
 from klimit.training.run import Run
@@ -32,12 +32,14 @@ class Going(TrainerCallback):  # type: ignore[misc]
         self.checkpoint = checkpoint
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Count from the checkpoint's step, with its random numbers."""
+        """Count from the checkpoint's step, with its random numbers; a new run seeds all that TRL draws from."""
         state.max_steps = self.run.settings.steps
         state.global_step = self.done
         state.episode = self.done * self.run.settings.batch_size
         if self.checkpoint:
             put_back(_read(self.checkpoint, "cpu")["random"])
+        else:
+            set_seed(self.run.settings.seed)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Save value model, optimiser, schedule and random numbers."""
