@@ -346,6 +346,27 @@ def test_a_reference_that_is_not_the_base_policy_is_found_out():
     assert not any("impossible" in line for line in audit(policy, base).warnings)
 
 
+def test_a_loss_that_the_base_policy_could_not_have_for_so_little_kl_is_found_out():
+    policy, base = POLICIES["noisy"].sample(100, 32, 64, seed=0)
+    lost = {name: values - 10 * np.ptp(values) for name, values in policy.rewards.items()}
+    found = audit(replace(policy, rewards=lost), base)
+    assert found.gain.high < 0
+    assert found.kl.high < found.least_kl.low
+    assert any(line.startswith("impossible: the gain needs a KL of") for line in found.warnings)
+
+
+def test_where_the_base_policy_has_nothing_to_gain_its_kl_is_not_blamed():
+    policy, base = POLICIES["noisy"].sample(100, 32, 64, seed=0)
+    policy, base = (
+        replace(each, rewards={name: np.full(len(v), 2.5) for name, v in each.rewards.items()})
+        for each in (policy, base)
+    )
+    found = audit(policy, base)
+    assert found.kl.low > 0
+    assert "the base samples show no reward to gain at any KL, so efficiency is undefined" in found.warnings
+    assert not any("KL cannot be told from 0" in line for line in found.warnings)
+
+
 def test_rounding_is_no_kl():
     system = PolicyTables(BASE, BASE, REWARDS)
     policy, base = system.sample(100, 16, 32, seed=0)

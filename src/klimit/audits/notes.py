@@ -55,7 +55,10 @@ def impossible(audit: Audit) -> bool:
     """Whether the log-probabilities show less KL than the policy's gain takes: then they are of something else."""
     wasted, efficiency = audit.wasted_kl, audit.efficiency
     below = wasted is not None and wasted.high < -_ROUNDING
-    return below or (efficiency is not None and efficiency.known and efficiency.low > 1 + _ROUNDING)
+    beyond = (
+        audit.kl is not None and not audit.least_kl.known and audit.kl.high < audit.least_kl.low - _ROUNDING
+    )
+    return below or beyond or (efficiency is not None and efficiency.known and efficiency.low > 1 + _ROUNDING)
 
 
 def _impossible_line(audit: Audit) -> str:
@@ -69,4 +72,6 @@ def _impossible_line(audit: Audit) -> str:
 def _no_kl(audit: Audit) -> str:
     if audit.kl is not None and audit.parts is None and abs(audit.kl.estimate) <= _ROUNDING:
         return "the policy equals its reference: KL 0, so efficiency is undefined"
+    if audit.limit.rewards.constant.all():
+        return "the base samples show no reward to gain at any KL, so efficiency is undefined"
     return "the KL cannot be told from 0, so efficiency is undefined; more completions or prompts would tell"
