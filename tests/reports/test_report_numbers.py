@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from klimit.reports.numbers import RewardFormat, kl_text, nats, percent_interval, plural
+from klimit.reports.values import Unit
+from klimit.values import Value
 
 
 @pytest.mark.parametrize(
@@ -24,6 +26,13 @@ from klimit.reports.numbers import RewardFormat, kl_text, nats, percent_interval
 )
 def test_gains_have_a_sign_and_three_digits_of_their_size(size, value, text):
     assert RewardFormat.fitting(size).gain(value) == text
+
+
+def test_ends_of_an_interval_have_the_digits_of_its_estimate():
+    value = Value(4.0123456e8, 3.33563e8, 4.71641e8)
+    assert Unit.fitting(value, signed=True).full(value) == "+4.01e+08 [3.34e+08, 4.72e+08]"
+    value = Value(-1.2, -1.5, 0.25)
+    assert Unit.fitting(value, signed=True).full(value) == "-1.20 [-1.50, 0.25]"
 
 
 def test_rewards_share_the_decimals_of_gains_and_keep_digits_beside_an_exponent():

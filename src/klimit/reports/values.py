@@ -78,7 +78,7 @@ class Unit:
     def _end(self, x: float) -> str:
         if not math.isfinite(x):
             return "unbounded"
-        return self.form.reward(x)
+        return self.number(x).removeprefix("+")
 
 
 def share(value: Value | None) -> str:
