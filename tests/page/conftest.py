@@ -24,7 +24,7 @@ def pages(tmp_path_factory):
     """Each page as a file, by name."""
     folder = tmp_path_factory.mktemp("pages")
     made = {}
-    for name in ("with_policies", "with_ensemble", "hostile"):
+    for name in ("with_policies", "with_ensemble", "hostile", "odd"):
         made[name] = folder / f"{name}.html"
         getattr(page_data, name)().save(made[name])
     return made

@@ -1,4 +1,4 @@
-"""Samples for pages: a base policy with three policies, a base policy with proxies and gold, and hostile names."""
+"""Samples for pages: a base policy with three policies; with proxies and gold; hostile names; odd data."""
 
 import warnings
 from functools import cache
@@ -19,6 +19,7 @@ POLICIES = {
 }
 SCRIPT = "<script>window.hacked = true</script>"
 IMAGE = "\"'><img src=x onerror='window.hacked = true'>"
+LONG = "a_name_of_eighty_letters_that_goes_on_and_on_and_tells_the_whole_story_of_it_"
 TEMPLATE = "{{ 7 * 7 }} %{x} ${7*7} &amp; </script>"
 
 
@@ -81,3 +82,28 @@ def hostile() -> Report:
         reward=column,
         title=f"{SCRIPT} {TEMPLATE}",
     )
+
+
+@cache
+def odd() -> Report:
+    """Long names, a policy far beyond the horizon, one of unknown KL, best-of-N up to the axis' end."""
+    base, policies = frames(40, 32)
+    noise = np.random.default_rng(0)
+    proxies = {f"{LONG}{i}": base.reward + noise.normal(0, 0.3 + 0.4 * i, len(base)) for i in (1, 2)}
+    far = policies["dpo"].assign(ref_logprob=policies["dpo"].ref_logprob - 30)
+
+    def renamed(frame):
+        return frame.rename(columns={"reward": f"{LONG}G"})
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", KlimitWarning)
+        return report(
+            renamed(base.assign(**proxies)),
+            policies={
+                f"{LONG}far": renamed(far),
+                "unscored": renamed(policies["grpo"][["prompt", "reward"]]),
+            },
+            gold=f"{LONG}G",
+            proxy=list(proxies),
+            subsets=0,
+        )

@@ -33,6 +33,15 @@ def opened(browser, path, size="desktop", **options):
     assert faults == []
 
 
+def until(page, condition):
+    """Wait for a condition by asking again and again: the page's policy lets no string be run as a poll."""
+    for _ in range(200):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(50)
+    pytest.fail(f"never came true: {condition}")
+
+
 def local(url):
     return url.startswith(("file:", "data:", "blob:"))
 
@@ -56,7 +65,7 @@ def test_it_draws_every_chart_without_a_fault_and_nothing_is_cut(browser, pages,
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", ["with_policies", "with_ensemble"])
+@pytest.mark.parametrize("name", ["with_policies", "with_ensemble", "odd"])
 def test_titles_ticks_and_names_lie_within_their_charts(browser, pages, name, size):
     with opened(browser, pages[name], size) as page:
         cut = page.evaluate(
@@ -70,6 +79,24 @@ def test_titles_ticks_and_names_lie_within_their_charts(browser, pages, name, si
             })"""
         )
         assert cut == []
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", ["with_policies", "with_ensemble", "odd"])
+def test_no_words_of_a_chart_cover_others(browser, pages, name, size):
+    with opened(browser, pages[name], size) as page:
+        covered = page.evaluate(
+            """() => [...document.querySelectorAll(".chart")].flatMap((chart) => {
+                const words = [...chart.querySelectorAll("text")].filter((text) => text.textContent.trim());
+                const boxes = words.map((text) => text.getBoundingClientRect());
+                return words.flatMap((text, i) => words.slice(0, i).filter((_, j) => {
+                    const [a, b] = [boxes[i], boxes[j]];
+                    return Math.min(a.right, b.right) - Math.max(a.left, b.left) > 4 &&
+                        Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 5;
+                }).map((other) => chart.dataset.chart + ": " + text.textContent + " on " + other.textContent));
+            })"""
+        )
+        assert covered == []
 
 
 def test_hovering_tells_the_numbers(browser, pages):
@@ -139,7 +166,7 @@ def test_downloaded_and_copied_numbers_are_the_results_to_the_last_digit(browser
                     read[column], expected[column].reset_index(drop=True), check_dtype=False, rtol=0, atol=0
                 )
         page.get_by_role("button", name="Copy as CSV").click()
-        page.wait_for_function("document.getElementById('copied').textContent === 'Copied'")
+        until(page, "document.getElementById('copied').textContent === 'Copied'")
         copied = page.evaluate("navigator.clipboard.readText()")
         assert copied.replace("\r\n", "\n") == (tmp_path / "prompts").read_text()
 
@@ -184,8 +211,9 @@ def test_dark_mode_follows_the_system_and_the_button(browser, pages):
 
         dark = paper()
         page.get_by_role("button", name="Light", exact=True).click()
-        page.wait_for_function(
-            f"getComputedStyle(document.querySelector('.chart .main-svg')).backgroundColor !== '{dark}'"
+        until(
+            page,
+            f"getComputedStyle(document.querySelector('.chart .main-svg')).backgroundColor !== '{dark}'",
         )
         assert dark == "rgb(21, 24, 28)"
         assert paper() == "rgb(255, 255, 255)"
@@ -221,9 +249,7 @@ def test_it_prints_light_whole_and_within_the_sheet(browser, pages, tmp_path):
         assert (tmp_path / "page.pdf").stat().st_size > 20_000
         page.emulate_media(media="print")
         page.evaluate("dispatchEvent(new Event('beforeprint'))")
-        page.wait_for_function(
-            "document.querySelector('.chart svg.main-svg').getBoundingClientRect().width <= 661"
-        )
+        until(page, "document.querySelector('.chart svg.main-svg').getBoundingClientRect().width <= 661")
         assert (
             page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
             == "rgb(255, 255, 255)"

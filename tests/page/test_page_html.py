@@ -15,8 +15,9 @@ import pytest
 
 import klimit
 from klimit.reports.page import render
-from klimit.reports.page.charts.places import sides
+from klimit.reports.page.charts.places import legible, sides
 from klimit.reports.page.report import Report
+from klimit.reports.page.text import answers
 
 NAMES = ("with_policies", "with_ensemble", "hostile")
 
@@ -176,7 +177,8 @@ def test_samples_without_a_horizon_make_a_page_that_says_so():
         few = pd.DataFrame({"prompt": np.repeat(np.arange(5), 3), "reward": np.arange(15.0)})
         html = klimit.report(few).html
     assert "There is no horizon" in html
-    assert "too few for an estimate" in html
+    assert "these samples support no estimate of it" in html
+    assert "The line is" not in html
 
 
 def test_constant_rewards_make_a_page_that_says_so():
@@ -192,6 +194,46 @@ def test_names_beside_points_keep_off_each_other_and_within_the_axes():
     assert found[0] != found[1]
     assert found[2].endswith("left")
     assert sides(["alone"], [(0.5, 0.5)], [])[0] == "bottom right"
+
+
+def test_numbers_beside_rings_are_left_out_where_they_would_cover_others():
+    crowd = [(0.5, 0.5)] * 9
+    shown, _ = legible([str(2**i) for i in range(9)], crowd, [])
+    assert 1 <= sum(map(bool, shown)) < 9
+    apart = [(0.1, 0.1), (0.5, 0.5), (0.9, 0.9)]
+    assert legible(["2", "4", "8"], apart, [])[0] == ["2", "4", "8"]
+
+
+def test_the_interval_of_a_kl_lies_below_its_bar_where_no_number_stands():
+    *bars, whole = charts_of("with_policies")["parts"]["traces"]
+    assert {y for bar in bars for y in bar["y"]} == {0, 1, 2}
+    assert all(0.35 < y - row < 0.5 for row, y in enumerate(whole["y"]))
+
+
+def test_policies_of_unknown_kl_are_told_from_others_in_words():
+    assert "Open triangles are policies whose KL is unknown" in page_data.odd().html
+    assert "Open triangles" not in page_data.with_policies().html
+
+
+def test_swatches_look_like_what_they_switch():
+    for chart in charts_of("with_ensemble").values():
+        for layer in chart["layers"]:
+            symbols = {chart["traces"][i].get("marker", {}).get("symbol") for i in layer["traces"]}
+            filled = {chart["traces"][i].get("marker", {}).get("color") for i in layer["traces"]} - {"@paper"}
+            if "circle" in symbols and layer["swatch"] in ("ring", "disc", "square", "diamond"):
+                assert layer["swatch"] == ("disc" if filled else "ring")
+
+
+def test_actions_name_no_option_that_a_page_lacks():
+    base, policies = page_data.frames()
+    idle = policies["grpo"].assign(reward=base.reward.min())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", klimit.KlimitWarning)
+        pages = [page_data.with_ensemble().content, klimit.report(base, policies={"idle": idle}).content]
+    for content in pages:
+        for each in answers(content):
+            assert "--prompts-csv" not in each.action
+            assert not re.search(r"(?<!klimit ensemble )--aggregate", each.action)
 
 
 def test_a_report_is_written_whole_or_not_at_all(tmp_path):

@@ -11,7 +11,7 @@ from klimit.reports.frontier.findings import Findings
 from klimit.reports.hacking.findings import HackingFindings
 from klimit.reports.numbers import kl_text, percent, plural
 from klimit.reports.page.content import Content
-from klimit.reports.values import share
+from klimit.reports.values import share, short_name
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,8 @@ def hacking_table(findings: HackingFindings) -> Table | None:
     if not rows:
         return None
     level = f"[{100 * found.level:g}%]"
-    head = ("KL, nats", "beta", found.proxy_name, f"{found.gold_name} {level}", f"limit of {found.gold_name}")
+    proxy, gold = short_name(found.proxy_name), short_name(found.gold_name)
+    head = ("KL, nats", "beta", proxy, f"{gold} {level}", f"limit of {gold}")
     return Table(f"Gains along the tilt by {found.proxy_name}", head, tuple(rows))
 
 

@@ -15,6 +15,12 @@ from klimit.reports.hacking.verdict import verdict as about_proxy
 from klimit.reports.layout import wrap
 from klimit.reports.page.content import Content
 
+# What other commands call by options that a page has no use for.
+_HERE = {
+    "(--prompts-csv, column idle)": "(column idle in the table of prompts)",
+    "--aggregate": "klimit ensemble --aggregate",
+}
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -54,7 +60,7 @@ def answers(content: Content) -> list[Answer]:
     if content.audits is not None:
         audits = AuditReport.of(content.audits)
         topic = "The policies" if len(content.audits) > 1 else "The policy"
-        found.append(Answer(topic, "policies", tuple(audits.verdict), audits.action))
+        found.append(Answer(topic, "policies", tuple(audits.verdict), _here(audits.action)))
     for place, each in enumerate(content.hackings):
         findings = HackingFindings(each)
         topic = f"Proxy {each.proxy_name}"
@@ -66,5 +72,11 @@ def answers(content: Content) -> list[Answer]:
     if content.ensemble is not None:
         together = EnsembleFindings(content.ensemble, content.by_members, content.why_no_members)
         verdict = tuple(of_ensemble.verdict(together))
-        found.append(Answer("The ensemble", "ensemble", verdict, of_ensemble.action(together)))
+        found.append(Answer("The ensemble", "ensemble", verdict, _here(of_ensemble.action(together))))
     return found
+
+
+def _here(action: str) -> str:
+    for elsewhere, words in _HERE.items():
+        action = action.replace(elsewhere, words)
+    return action

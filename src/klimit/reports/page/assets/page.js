@@ -80,6 +80,8 @@
       add("line", { x1: 1, x2: 25, y1: 7, y2: 7, "stroke-width": 2.6, "stroke-dasharray": DASH[layer.swatch], style: "stroke:" + color });
     } else if (layer.swatch === "ring") {
       add("circle", { cx: 13, cy: 7, r: 4.6, "stroke-width": 2.2, style: "fill:var(--paper);stroke:" + color });
+    } else if (layer.swatch === "disc") {
+      add("circle", { cx: 13, cy: 7, r: 5, style: "fill:" + color });
     } else if (layer.swatch === "diamond") {
       add("path", { d: "M13 1 L19 7 L13 13 L7 7 Z", style: "fill:" + color });
     } else if (layer.swatch === "square") {
@@ -154,7 +156,9 @@
       body.append(row);
     }
     const caption = document.createElement("caption");
-    caption.textContent = count > SHOWN_ROWS
+    const told = document.createElement("span");
+    caption.append(told);
+    told.textContent = count > SHOWN_ROWS
       ? "The first " + SHOWN_ROWS + " of " + count.toLocaleString("en") + " rows, rounded; the CSV has all, in full precision"
       : "Rounded; the CSV has full precision";
     const thead = document.createElement("thead");

@@ -24,8 +24,8 @@ class Layer:
 
     Attributes:
         name: on the switch.
-        swatch: how it looks: ``"line"``, ``"dash"``, ``"dot"``, ``"area"``, ``"hatch"``, ``"ring"``, ``"diamond"``,
-            ``"square"``, or a part of a KL.
+        swatch: how it looks: ``"line"``, ``"dash"``, ``"dot"``, ``"area"``, ``"hatch"``, ``"ring"``, ``"disc"``,
+            ``"diamond"``, ``"square"``, or a part of a KL.
         color: by role.
         traces: places of its traces.
     """
@@ -156,7 +156,7 @@ def points(
     *,
     hover: Sequence[str],
     labels: Sequence[str] = (),
-    place: str = "bottom right",
+    place: str | Sequence[str] = "bottom right",
     **marker: Any,
 ) -> dict[str, Any]:
     """Points, with labels beside them where given."""
@@ -169,7 +169,8 @@ def points(
         **hovering(hover),
     }
     if labels:
-        found |= {"text": [escaped(label) for label in labels], "textposition": place}
+        found["text"] = [escaped(label) for label in labels]
+        found["textposition"] = place if isinstance(place, str) else list(place)
     return found
 
 

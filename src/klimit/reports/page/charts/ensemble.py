@@ -63,7 +63,7 @@ def _law(found: Ensemble) -> Chart:
         height=360,
         layout={
             "xaxis": _members_axis(size),
-            "yaxis": axis(f"correlation with {short_name(str(found.gold_name))}", low, min(max(highs), 1.08)),
+            "yaxis": axis("correlation with gold", low, min(max(highs), 1.08)),
         },
     )
     dense = np.linspace(1, size[-1], 80)
@@ -120,7 +120,7 @@ def _agreement(found: Ensemble) -> Chart:
         ),
         **hovering([f"{name}: {value}" for name, value in zip(names, values, strict=True)]),
     }
-    chart.add("by agreement", "square", "@limit", drawn)
+    chart.add("by agreement", "disc", "@limit", drawn)
     return chart
 
 
@@ -205,7 +205,7 @@ def _spread(chart: Chart, name: str, color: str, x: Floats, of: Ends, form: Any,
     drawn = points(x, mean, hover=words, symbol=symbol, size=11, color=color)
     drawn |= {"mode": "lines+markers", "line": {"color": color, "width": 1.6}}
     drawn["error_y"] = {**bars(mean, least, most, color), "thickness": 5, "width": 0}
-    chart.add(name, "ring" if symbol == "circle" else "square", color, drawn)
+    chart.add(name, {"circle": "disc"}.get(symbol, symbol), color, drawn)
 
 
 def _whole(chart: Chart, name: str, color: str, x: float, value: Value) -> None:

@@ -11,7 +11,10 @@ from klimit.reports.hacking.figure import PROXY_TOP, from_zero, heights, points_
 from klimit.reports.hacking.findings import HackingFindings
 from klimit.reports.numbers import kl_text, nats
 from klimit.reports.page.charts.chart import Chart, area, axis, bars, line, note, points, upright
+from klimit.reports.page.charts.places import legible
 from klimit.reports.values import short_name
+
+_ROOM = 1.05  # of the axis beyond the last ring, which would be cut by its end
 
 
 def hacking_chart(found: Hacking, place: int) -> Chart:
@@ -25,12 +28,13 @@ def hacking_chart(found: Hacking, place: int) -> Chart:
     shown = points_shown(found)
     end = right_end(found, shown)
     shown = shown[found.best_of_n.kl[shown] <= end]
+    end *= _ROOM
     bottom, top = heights(findings, shown, end)
     scale = PROXY_TOP * top / proxy_most(found)
     chart = Chart(
         key=f"hacking-{place}",
         title=f"When does optimising {found.proxy_name} stop helping {found.gold_name}?",
-        caption=_caption(findings),
+        caption=_caption(findings, end),
         tables=("proxies", "proxies_along", "proxies_best_of_n"),
         layout={
             "xaxis": axis("KL(policy || base), nats per completion", 0.0, end),
@@ -42,17 +46,27 @@ def hacking_chart(found: Hacking, place: int) -> Chart:
     _tilt(chart, findings, scale)
     if findings.turns:
         _threshold(chart, findings, bottom, top)
-    _selection(chart, findings, shown)
+    at = [
+        (float(x / end), float((y - bottom) / (top - bottom)))
+        for x, y in zip(found.best_of_n.kl[shown], found.best_of_n.gold_gain[shown], strict=True)
+    ]
+    sizes = legible([f"{found.best_of_n.setting[i]:g}" for i in shown], at, ())
+    _selection(chart, findings, shown, *sizes)
     return chart
 
 
-def _caption(findings: HackingFindings) -> str:
+def _caption(findings: HackingFindings, end: float) -> str:
     found = findings.found
     words = [
         f"The thick line is what {found.gold_name} gains when the policy is tilted by {found.proxy_name}, with its "
         f"{100 * found.level:g}% band; the dashed line is the most {found.gold_name} that any policy gains at that KL; "
-        f"the dotted line is {found.proxy_name} itself, scaled to fit. Rings are best-of-N by {found.proxy_name}."
+        f"the dotted line is {found.proxy_name} itself, scaled to fit. Rings are best-of-N by {found.proxy_name}, "
+        "labelled by N where there is room."
     ]
+    if 0 < found.horizon < end:
+        words.append(
+            f"In the grey region, beyond the horizon at {nats(found.horizon)}, the samples support the tilt no more."
+        )
     if findings.turns:
         words.append(
             f"The dot on the bottom line marks where {found.gold_name} turns down, with its interval."
@@ -136,7 +150,9 @@ def _threshold(chart: Chart, findings: HackingFindings, bottom: float, top: floa
     )
 
 
-def _selection(chart: Chart, findings: HackingFindings, shown: np.ndarray) -> None:
+def _selection(
+    chart: Chart, findings: HackingFindings, shown: np.ndarray, labels: list[str], places: list[str]
+) -> None:
     if not len(shown):
         return
     found, chosen = findings.found, findings.found.best_of_n
@@ -150,8 +166,8 @@ def _selection(chart: Chart, findings: HackingFindings, shown: np.ndarray) -> No
         chosen.kl[shown],
         gold,
         hover=words,
-        labels=[f"{chosen.setting[i]:g}" for i in shown],
-        place="middle right",
+        labels=labels,
+        place=places,
         symbol="circle",
         size=10,
         color="@paper",

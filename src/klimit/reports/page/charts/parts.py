@@ -22,7 +22,8 @@ _LOOKS = {
     "shape + off-reward": ("@offreward", "\\"),
     "unknown": ("@bracket", ""),
 }
-_ROOMY = 0.09  # of the axis: a segment that has room for its number
+_ROOMY = 0.15  # of the axis: a segment that has room for its number, on a phone too
+_BELOW = 0.41  # of a row: under the bar, where no number stands
 
 
 def parts(audits: Audits) -> Chart | None:
@@ -31,6 +32,7 @@ def parts(audits: Audits) -> Chart | None:
     if not shown:
         return None
     unit = SeveralFindings(audits).nats
+    rows = list(range(len(shown)))
     names = [escaped(short_name(audit.name)) for audit in shown]
     widths = [segments(audit) for audit in shown]
     ends = [_end(audit) for audit in shown]
@@ -41,7 +43,7 @@ def parts(audits: Audits) -> Chart | None:
         caption=(
             "Each bar is a policy's KL. The first part is what its gain needs; the others are KL spent on the wrong "
             "prompts (allocation), on another law of the reward than the best one (shape), and on changes that the "
-            "reward does not see (off-reward). The thin line at the end is the interval of the whole KL."
+            "reward does not see (off-reward). The thin line below is the whole KL with its interval."
         ),
         tables=("policies",),
         height=150 + 56 * len(shown),
@@ -50,13 +52,16 @@ def parts(audits: Audits) -> Chart | None:
             "bargap": 0.36,
             "xaxis": axis("KL(policy || base), nats per completion", 0.0, right),
             "yaxis": {
-                "type": "category",
-                "categoryorder": "array",
-                "categoryarray": names,
-                "autorange": "reversed",
+                "range": [len(shown) - 0.4, -0.5],
+                "tickvals": rows,
+                "ticktext": names,
+                "ticks": "outside",
+                "ticklen": 7,
+                "tickcolor": "@paper",
+                "zeroline": False,
+                "showgrid": False,
                 "automargin": True,
                 "tickfont": {"size": 14},
-                "ticksuffix": " ",
             },
         },
     )
@@ -70,12 +75,12 @@ def parts(audits: Audits) -> Chart | None:
             f"{audit.name}: {words}\n{unit.full(value, 'nats') if value is not None else unit.number(width) + ' nats'}"
             for audit, value, width in zip(shown, told, values, strict=True)
         ]
-        chart.add(words, part, color, _bar(names, values, hover, color, pattern, right, unit))
+        chart.add(words, part, color, _bar(rows, values, hover, color, pattern, right, unit))
     whole = {
         "mode": "markers",
         "x": numbers(audit.kl.estimate for audit in shown if audit.kl is not None),
-        "y": names,
-        "marker": {"symbol": "line-ns", "size": 18, "line": {"width": 2, "color": "@text"}},
+        "y": [row + _BELOW for row in rows],
+        "marker": {"symbol": "line-ns", "size": 9, "line": {"width": 2, "color": "@text"}},
         "error_x": bars(
             [audit.kl.estimate for audit in shown if audit.kl is not None],
             [audit.kl.low for audit in shown if audit.kl is not None],
@@ -89,7 +94,7 @@ def parts(audits: Audits) -> Chart | None:
 
 
 def _bar(
-    names: list[str],
+    rows: list[int],
     values: list[float],
     hover: list[str],
     color: str,
@@ -100,7 +105,7 @@ def _bar(
     return {
         "type": "bar",
         "orientation": "h",
-        "y": names,
+        "y": rows,
         "x": [number(value) for value in values],
         "text": [unit.number(value) if value > _ROOMY * right else "" for value in values],
         "textposition": "inside",
@@ -116,6 +121,7 @@ def _bar(
                 "bgcolor": color,
                 "size": 9,
                 "solidity": 0.12,
+                "fgopacity": 0.55,
             },
         },
         **hovering(hover),
