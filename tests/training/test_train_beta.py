@@ -31,7 +31,7 @@ def trained(world, algorithm, folder, **settings):
 @pytest.mark.parametrize("beta", [0.5, 1.0])
 def test_rloo_tends_to_the_tilted_policy_of_its_beta_and_of_no_other(beta, world, tmp_path):
     _, _, base, reward = world
-    policy = trained(world, "rloo", tmp_path / "out", beta=beta, steps=80, batch_size=256, generations=64)
+    policy = trained(world, "rloo", tmp_path / "out", beta=beta, steps=60, batch_size=256, generations=64)
     best = tilted(base, reward, beta)
     assert kl(policy, best) < CLOSE
     assert mean(policy, reward) == pytest.approx(mean(best, reward), rel=0.03)
@@ -42,7 +42,7 @@ def test_rloo_tends_to_the_tilted_policy_of_its_beta_and_of_no_other(beta, world
 
 def test_ppo_tends_to_the_tilted_policy_of_its_beta_and_of_no_other(world, tmp_path):
     _, _, base, reward = world
-    policy = trained(world, "ppo", tmp_path / "out", beta=0.5, steps=80, batch_size=256)
+    policy = trained(world, "ppo", tmp_path / "out", beta=0.5, steps=60, batch_size=256)
     best = tilted(base, reward, 0.5)
     assert kl(policy, best) < CLOSE
     assert mean(policy, reward) == pytest.approx(mean(best, reward), rel=0.03)
