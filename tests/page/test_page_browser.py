@@ -243,6 +243,17 @@ def test_every_control_and_chart_has_a_name_for_screen_readers(browser, pages):
         assert all(b - a <= 1 for a, b in itertools.pairwise(levels))
 
 
+def test_what_is_folded_is_printed_and_folded_again(browser, pages):
+    with opened(browser, pages["with_ensemble"]) as page:
+        folded = "document.querySelectorAll('#answer details:not([open])').length"
+        before = page.evaluate(folded)
+        assert before >= 1
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert page.evaluate(folded) == 0
+        page.evaluate("dispatchEvent(new Event('afterprint'))")
+        assert page.evaluate(folded) == before
+
+
 def test_it_prints_light_whole_and_within_the_sheet(browser, pages, tmp_path):
     with opened(browser, pages["with_policies"], color_scheme="dark") as page:
         page.pdf(path=tmp_path / "page.pdf", format="A4")

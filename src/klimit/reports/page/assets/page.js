@@ -302,8 +302,20 @@
     by("theme").hidden = false;
     by("theme").addEventListener("click", () => { chosen = theme() === "dark" ? "light" : "dark"; applyTheme(); redraw(); });
     system.addEventListener("change", () => { applyTheme(); redraw(); });
-    addEventListener("beforeprint", () => { printing = true; applyTheme(); redraw(); });
-    addEventListener("afterprint", () => { printing = false; applyTheme(); redraw(); });
+    let unfolded = [];  // paper cannot be unfolded
+    addEventListener("beforeprint", () => {
+      printing = true;
+      unfolded = [...unfolded, ...document.querySelectorAll("#answer details:not([open])")];
+      for (const each of unfolded) each.open = true;
+      applyTheme();
+      redraw();
+    });
+    addEventListener("afterprint", () => {
+      printing = false;
+      for (const each of unfolded.splice(0)) each.open = false;
+      applyTheme();
+      redraw();
+    });
     root.dataset.ready = "true";
   }
   start().catch((error) => { broken("The charts cannot be drawn: " + error.message); throw error; });
