@@ -2,6 +2,7 @@
 
 import re
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import klimit
@@ -38,7 +39,7 @@ nitpick_ignore_regex = [
     (r"py:func", r"level_loss"),
     (r"py:data", r"[A-Z_]+"),
     (r"py:.*", r"(collections|contextlib|matplotlib|numpy|pandas|pathlib|typing)\..*"),
-    (r"py:.*", r"(Any|ArrayLike|Axes|NDArray|pd\.DataFrame)"),
+    (r"py:.*", r"(Any|ArrayLike|Axes|NDArray|Path|pd\.DataFrame)"),
 ]
 
 # Pages
@@ -54,11 +55,21 @@ autodoc_typehints_format = "short"
 autodoc_default_options = {"members": True}
 napoleon_numpy_docstring = False
 napoleon_custom_sections = [("Warns", "params_style")]
+# The site builds without the extras; where they are missing, their classes are stood in for.
+autodoc_mock_imports = [name for name in ("torch", "transformers") if find_spec(name) is None]
 python_use_unqualified_type_names = True
 maximum_signature_line_length = 88
 viewcode_line_numbers = True
 
-public_modules = ["klimit", "klimit.selectors", "klimit.testsystems", "klimit.ensembles", "klimit.rewards", "klimit.lab"]
+public_modules = [
+    "klimit",
+    "klimit.selectors",
+    "klimit.testsystems",
+    "klimit.ensembles",
+    "klimit.rewards",
+    "klimit.lab",
+    "klimit.training",
+]
 
 # What it looks like
 html_theme = "furo"

@@ -58,3 +58,16 @@ def test_grpo_tends_to_what_a_penalty_on_each_tokens_own_kl_leads_to_at_its_beta
     assert kl(policy, token_tilted(base, reward, 0.5)) < 3 * CLOSE
     for other in (0.5 * 4 / 3, 0.5 * 3 / 4):
         assert kl(policy, token_tilted(base, reward, other)) > 6 * CLOSE
+
+
+def test_what_grpo_tends_to_falls_short_of_the_optimum_as_the_page_says(world):
+    _, _, base, reward = world
+    start = mean(base, reward)
+
+    def objective(policy):
+        return mean(policy, reward) - 0.5 * kl(policy, base) - start
+
+    best, own = (law(base, reward, 0.5) for law in (tilted, token_tilted))
+    assert (mean(best, reward), kl(best, base)) == pytest.approx((1.2594, 1.4672), abs=5e-5)
+    assert (mean(own, reward), kl(own, base)) == pytest.approx((1.3213, 1.6027), abs=5e-5)
+    assert objective(own) / objective(best) == pytest.approx(0.990, abs=5e-4)

@@ -71,7 +71,7 @@ class FrontierCallback(TrainerCallback):  # type: ignore[misc]
         *,
         every: int = 50,
         n: int = 4,
-        reward: str | Callable[..., Any] | Term | None = None,
+        reward: str | Callable[..., Any] | None = None,
         reward_name: str | None = None,
         seed: int = 0,
         level: float = 0.95,
@@ -99,7 +99,7 @@ class FrontierCallback(TrainerCallback):  # type: ignore[misc]
             check_same_reward(self._file, self._reward_name, self._prompts, self._score)
 
     @cached_property
-    def reference(self) -> Loaded:
+    def _reference(self) -> Loaded:
         """The reference; loaded when first needed, if it has to be."""
         found = reference_of(self.trainer, self._ref_model)
         self._file.check_reference(found)
@@ -108,7 +108,7 @@ class FrontierCallback(TrainerCallback):  # type: ignore[misc]
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """See that the reference is the model that the base samples came from, before the work."""
         with untouched():
-            self.reference  # noqa: B018
+            self._reference  # noqa: B018
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Audit, where it is time, and log."""
@@ -129,7 +129,7 @@ class FrontierCallback(TrainerCallback):  # type: ignore[misc]
         """
         tokenizer = tokenizer_of(self.trainer)
         policy = in_memory(policy_of(self.trainer), tokenizer, "the policy")
-        fresh = Fresh(policy, self.reference, self._sampling, self.seed, self.n)
+        fresh = Fresh(policy, self._reference, self._sampling, self.seed, self.n)
         samples = fresh.samples(self._prompts, self._score, self._reward_name, f"step {step:,}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", KlimitWarning)  # they stand in the audit

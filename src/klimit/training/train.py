@@ -159,8 +159,9 @@ def train(
             if base is not None:
                 from klimit.training.callback import FrontierCallback
 
+                own: Any = term  # not a function, and taken as it is
                 trainer.add_callback(
-                    FrontierCallback(trainer, base, every=audit_every, n=audit_n, reward=term, seed=seed)
+                    FrontierCallback(trainer, base, every=audit_every, n=audit_n, reward=own, seed=seed)
                 )
 
         run = Run(
