@@ -95,7 +95,7 @@ def lab(safety, monkeypatch, capsys):
     monkeypatch.setattr("klimit.lab.open_world", lambda recipe, **options: safety)
 
     def run(*arguments):
-        status = run_command(["lab", *map(str, arguments)])
+        status = run_command(["lab", *map(str, arguments), "--no-train"])
         return (status, *capsys.readouterr())
 
     return run

@@ -1,4 +1,4 @@
-"""``klimit lab``: a small world's exact limit and best-of-N, beside what klimit estimates from samples."""
+"""``klimit lab``: a small world's exact limit, best-of-N and trained policies, beside what klimit estimates."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from klimit.cli.outputs import STDOUT, check_outputs, deliver
 from klimit.cli.progress import doing
 
 _PROMPTS = {"held-out": "held_out", "train": "train", "all": "all"}
+_FULL_BETAS, _FULL_SEEDS = (1.0, 0.3, 0.1, 0.03), 3
+_FULL_METHODS, _FULL_PROXIES = ("grpo", "grpo-trl", "rloo", "ppo"), ("rm_a", "rm_weak")
 
 
 def lab(
@@ -18,48 +20,141 @@ def lab(
     prompts: Annotated[
         str, typer.Option(metavar="WHICH", help="held-out, train or all of its prompts.")
     ] = "held-out",
+    train: Annotated[
+        bool, typer.Option("--train/--no-train", help="Train policies, or show limit and best-of-N alone.")
+    ] = True,
+    methods: Annotated[
+        str | None,
+        typer.Option(metavar="M,...", help="grpo, ppo, rloo, grpo-trl.", show_default="grpo,ppo"),
+    ] = None,
+    betas: Annotated[
+        str | None,
+        typer.Option(
+            metavar="B,...", help="In units of the reward's spread within prompts.", show_default="1,0.3,0.1"
+        ),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(metavar="N", help="Runs of each method and beta.", show_default="1")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(metavar="N", help="Of each run; 256 completions a step.", show_default="300")
+    ] = None,
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="4 betas, 3 seeds, all methods, and training on two of the proxies."),
+    ] = False,
     seed: Annotated[int, typer.Option(metavar="S", help="Of the world, and of the samples.")] = 0,
     cache: Annotated[
         str | None,
         typer.Option(
-            metavar="DIR", help="Where worlds are kept.", show_default="KLIMIT_CACHE, or the user's"
+            metavar="DIR", help="Where worlds and runs are kept.", show_default="KLIMIT_CACHE, or the user's"
         ),
     ] = None,
     json: Annotated[
         str | None, typer.Option("--json", metavar="PATH", help="Write all results as JSON; - for stdout.")
     ] = None,
+    plot: Annotated[
+        str | None, typer.Option(metavar="FIGURE", help="Draw the plane: .png, .svg or .pdf.")
+    ] = None,
 ) -> None:
-    """Enumerate a small world of language models: its exact limit beside what klimit finds from samples.
+    """Train policies in a small world of language models, and hold them against its exact limit.
 
-    The world is built the first time, in a minute or two on one core, without network, and kept.
+    GRPO and PPO train the world's base model on the rule that is its gold reward; every completion of the models is
+    enumerated, so that limit, best-of-N, and KL, gain and parts of every policy are exact, on held-out prompts first.
+    Nothing is downloaded; world and runs are kept, and what is done is not done again. Needs the extra ppo, or train
+    for the other methods; with --no-train the extra lm.
 
     \b
     Examples:
       klimit lab safety
-      klimit lab summarization --prompts train --json lab.json
+      klimit lab summarization --json lab.json --plot lab.png
+      klimit lab safety --methods rloo --betas 0.3 --steps 150
+      klimit lab safety --no-train
     """
     from klimit.errors import InputError
 
     if prompts not in _PROMPTS:
         raise InputError(f"--prompts {prompts}: choose one of {', '.join(_PROMPTS)}")
-    check_outputs({"--json": json}, {}, inputs=[])
-    findings = find(world, _PROMPTS[prompts], seed=seed, cache=cache)
+    check_outputs({"--json": json}, {"--plot": plot}, inputs=[])
+    chosen = _chosen(methods, betas, seeds, steps, full=full)
+    if train:
+        _check(chosen)
+    opened = open_it(world, seed=seed, cache=cache)
+    trained = (
+        _train(opened, chosen, _PROMPTS[prompts], seed, proxies=_FULL_PROXIES if full else ())
+        if train
+        else ()
+    )
+    findings = find(opened, _PROMPTS[prompts], seed=seed)
     from klimit.reports.frontier.payload import to_json
     from klimit.reports.lab.payload import lab_payload
     from klimit.reports.lab.text import lab_report
 
-    results = None if json is None else to_json(lab_payload(findings))
+    results = None if json is None else to_json(lab_payload(findings, trained))
     contents = {} if results is None or json == STDOUT else {str(json): results.encode()}
+    if plot is not None:
+        contents[plot] = _figure(findings, trained, plot)
     stdout = results if json == STDOUT else None
-    deliver(contents, notes=[], words=lab_report(findings), stdout=stdout)
+    deliver(contents, notes=[], words=lab_report(findings, trained), stdout=stdout)
 
 
-def find(world: str, prompts: Any, *, seed: int, cache: str | None) -> Any:
-    """Open the world and find its numbers, exact and estimated."""
+def _chosen(
+    methods: str | None, betas: str | None, seeds: int | None, steps: int | None, *, full: bool
+) -> dict[str, Any]:
+    """What is trained: what was asked for, else the short or the full study."""
+    from klimit.cli.parsing import numbers
+    from klimit.lab.methods import BETAS, DEFAULT, STEPS
+
+    named = tuple(methods.split(",")) if methods is not None else _FULL_METHODS if full else DEFAULT
+    return {
+        "methods": named,
+        "betas": numbers(betas, "--betas", example="1,0.3,0.1") or (_FULL_BETAS if full else BETAS),
+        "seeds": seeds if seeds is not None else _FULL_SEEDS if full else 1,
+        "steps": steps if steps is not None else STEPS,
+    }
+
+
+def _check(chosen: dict[str, Any]) -> None:
+    """Refuse what cannot be trained, or not with what is installed, before a world is built."""
+    from klimit.lab.methods import METHODS, check
+    from klimit.training.checks import trainer_of
+
+    check(**chosen)
+    for name in chosen["methods"]:
+        trainer_of(METHODS[name].algorithm)
+
+
+def _train(opened: Any, chosen: dict[str, Any], prompts: Any, seed: int, *, proxies: tuple[str, ...]) -> Any:
+    """Train and audit; the proxies with one seed, by the methods of the short study."""
+    from klimit.lab.findings import Drawn
+    from klimit.lab.methods import DEFAULT, plans
+    from klimit.lab.study import study
+
+    made = plans(opened, **chosen)
+    if proxies:
+        made += plans(opened, **{**chosen, "methods": DEFAULT, "seeds": 1}, rewards=proxies)
+    with models.resumable():
+        return study(opened, made, prompts=(prompts, "train"), drawn=Drawn(seed=seed), say=models.say)
+
+
+def _figure(findings: Any, trained: Any, path: str) -> bytes:
+    from klimit.reports.axes import figure_bytes
+    from klimit.reports.lab.figure import draw_lab
+
+    return figure_bytes(draw_lab(findings, trained), path)
+
+
+def open_it(world: str, *, seed: int, cache: str | None) -> Any:
+    """Open the world, building it where it is not kept."""
     from klimit.lab import Recipe, open_world
+
+    return open_world(Recipe(world, seed=seed), cache=cache, say=models.say)
+
+
+def find(opened: Any, prompts: Any, *, seed: int) -> Any:
+    """Its limit and best-of-N, exact and estimated."""
     from klimit.lab.findings import Drawn
     from klimit.lab.findings import find as find_in
 
-    opened = open_world(Recipe(world, seed=seed), cache=cache, say=models.say)
     with doing(f"weighing {opened.tree.n_leaves:,} completions a prompt"):
         return find_in(opened, prompts=prompts, drawn=Drawn(seed=seed))

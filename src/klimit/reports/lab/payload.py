@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import klimit
-from klimit.lab.findings import LabFindings, LimitRow, PolicyRow
+from klimit.lab.findings import QUANTITIES, LabFindings, LimitRow, PolicyRow
+from klimit.lab.runs import settings
+from klimit.lab.study import Trained
 
 
-def lab_payload(findings: LabFindings) -> dict[str, Any]:
+def lab_payload(findings: LabFindings, trained: Sequence[Trained] = ()) -> dict[str, Any]:
     """Everything, as plain Python values; not finite numbers are still there."""
     world = findings.world
     return {
@@ -26,7 +29,26 @@ def lab_payload(findings: LabFindings) -> dict[str, Any]:
         "kl_direction": "KL(policy || base)",
         "base_reward": world.limit(prompts=findings.prompts).mean_reward,
         "limit": [limit_row(row, findings.frontier.horizon) for row in findings.limit],
-        "policies": [policy_row(row) for row in findings.policies],
+        "policies": [
+            *(policy_row(row) for row in findings.policies),
+            *(trained_row(findings, each) for each in trained),
+        ],
+    }
+
+
+def trained_row(findings: LabFindings, trained: Trained) -> dict[str, Any]:
+    """A trained policy: its row, the one on training prompts, how it was trained and whether that came to rest."""
+    convergence, world = trained.convergence, findings.world
+    row = policy_row(trained.rows[findings.prompts])
+    if "train" in trained.rows and findings.prompts != "train":
+        there = policy_row(trained.rows["train"])
+        row["on_training_prompts"] = {name: there[name] for name in (*QUANTITIES, "parts", "estimates")}
+    return {
+        **row,
+        "trained_on": trained.plan.reward,
+        "beta_in_spreads": trained.plan.multiple,
+        "training": settings(world, trained.plan).to_dict(),
+        "objective": {**asdict(convergence), "change": convergence.change, "settled": convergence.settled},
     }
 
 

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from textwrap import wrap
 
 from klimit.lab.findings import LabFindings, LimitRow, PolicyRow
+from klimit.lab.study import Trained
+from klimit.reports.lab.trained import trained_table, verdict
 from klimit.reports.numbers import RewardFormat, kl_text, nats, percent, plural
 from klimit.reports.values import Unit, share
 from klimit.values import Value
 
+_WIDTH = 80
 
-def lab_report(findings: LabFindings) -> str:
-    """All of it, at most 80 characters wide."""
-    return "\n".join([*_opening(findings), "", *_limit(findings), "", *_policies(findings), ""])
+
+def lab_report(findings: LabFindings, trained: Sequence[Trained] = ()) -> str:
+    """All of it, about 80 characters wide."""
+    rows = [*findings.policies, *(each.rows[findings.prompts] for each in trained)]
+    lines = [*_opening(findings), "", *_limit(findings), "", *_policies(rows), ""]
+    if not trained:
+        return "\n".join(lines)
+    first = [line for said in verdict(findings, trained) for line in wrap(said, _WIDTH)]
+    return "\n".join([*first, "", *trained_table(trained, findings.prompts), "", *lines])
 
 
 def _opening(findings: LabFindings) -> list[str]:
@@ -41,31 +51,32 @@ def _limit_line(row: LimitRow, form: RewardFormat, unit: Unit) -> str:
     return f"{kl_text(row.kl):10}{form.gain(row.gain):9}{estimate}".rstrip()
 
 
-def _policies(findings: LabFindings) -> list[str]:
-    rows = findings.policies
+def _policies(rows: Sequence[PolicyRow]) -> list[str]:
     unit = Unit(RewardFormat.fitting(max(abs(row.exact["gain"]) for row in rows)), signed=True)
     nat = Unit(RewardFormat(2))
-    lines = ["Policies: exact, and [interval] from samples", _columns("", "KL, nats", "gain", "of the limit")]
+    width = max(12, *(len(row.name) + 1 for row in rows))
+    head = _columns(width, "", "KL, nats", "gain", "of the limit")
     outside = misses(rows)
     last = (
         f"Outside their intervals: {', '.join(outside)}."
         if outside
         else "Every interval holds what is exact."
     )
-    return [*lines, *(_policy_line(row, nat, unit) for row in rows), last]
+    lines = [_policy_line(row, nat, unit, width) for row in rows]
+    return ["Policies: exact, and [interval] from samples", head, *lines, *wrap(last, _WIDTH)]
 
 
-def _policy_line(row: PolicyRow, nat: Unit, unit: Unit) -> str:
+def _policy_line(row: PolicyRow, nat: Unit, unit: Unit, width: int) -> str:
     cells = [
         f"{nat.number(row.exact['kl'])} {_ends(row.estimates['kl'], nat)}",
         f"{unit.number(row.exact['gain'])} {_ends(row.estimates['gain'], unit)}",
         f"{percent(row.exact['efficiency'], decimals=1)} {_share(row.estimates['efficiency'])}",
     ]
-    return _columns(row.name, *cells)
+    return _columns(width, row.name, *cells)
 
 
-def _columns(name: str, *cells: str) -> str:
-    return "".join([f"{name:12}", *(f"{cell:23}" for cell in cells)]).rstrip()
+def _columns(width: int, name: str, *cells: str) -> str:
+    return "".join([f"{name:{width}}", *(f"{cell:23}" for cell in cells)]).rstrip()
 
 
 def _ends(value: Value | None, unit: Unit) -> str:
