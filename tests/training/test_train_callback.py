@@ -215,3 +215,41 @@ def test_what_does_not_belong_together_is_refused_in_one_line(
         InputError, match="the trainer samples with top_p, top_k, min_p or a repetition penalty"
     ):
         FrontierCallback(cutting, base=base_samples)
+
+
+@quiet
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore:.*experimental")
+def test_a_ppo_run_of_trl_with_a_reward_model_is_tracked(reward_model, prompts_file, tmp_path):
+    from datasets import Dataset
+    from transformers import AutoModelForSequenceClassification
+    from trl.experimental.ppo import PPOConfig, PPOTrainer
+
+    model = tiny.causal(tmp_path / "padded", seed=1, pad="own", sharpness=15.0)
+    base = sampled(model, prompts_file, tmp_path / "base.parquet")
+    klimit.score(reward=str(reward_model), input=base)
+    tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
+    args = PPOConfig(
+        output_dir=str(tmp_path / "run"), total_episodes=24, per_device_train_batch_size=6, learning_rate=1e-2,
+        response_length=LENGTH, stop_token="eos", temperature=1.0, num_sample_generations=0, use_cpu=True, bf16=False,
+        gradient_checkpointing=False, dataloader_pin_memory=False, save_strategy="no", report_to="tensorboard",
+        disable_tqdm=True,
+    )  # fmt: skip
+    rows = [{"input_ids": tokenizer(each.prompt)["input_ids"]} for each in read_prompts(prompts_file)]
+    policy, reference = (AutoModelForCausalLM.from_pretrained(model) for _ in range(2))
+    critics = (AutoModelForSequenceClassification.from_pretrained(reward_model) for _ in range(2))
+    trainer = PPOTrainer(
+        args, tokenizer, policy, reference, next(critics), Dataset.from_list(rows), next(critics)
+    )
+    with pytest.raises(InputError, match=r"reads token ids with the end token, .*: give reward= what scored"):
+        FrontierCallback(trainer, base=base, reward_name="reward_reward")
+    trainer.add_callback(
+        FrontierCallback(
+            trainer, base=base, every=2, n=100, reward=str(reward_model), reward_name="reward_reward"
+        )
+    )
+    trainer.train()
+    found = tracked(tmp_path / "run")
+    assert [*found["train/klimit/kl"]] == [2, 4]
+    true_kl, _ = exact(policy.eval(), model, prompts_file)
+    assert found["train/klimit/kl"][4] == pytest.approx(true_kl, rel=0.15)
+    assert "train/objective/kl" in found
