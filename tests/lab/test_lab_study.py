@@ -16,6 +16,7 @@ from klimit.lab import study as studies
 from klimit.lab.findings import PARTS, QUANTITIES, Drawn
 from klimit.lab.methods import METHODS, Plan, plans
 from klimit.lab.objective import Convergence, objective_share
+from klimit.lab.proxies import proxy_rows
 from klimit.lab.runs import folder_of, is_done, train_run
 from klimit.lab.study import study
 from klimit.lab.world import Law
@@ -176,6 +177,27 @@ def test_time_left_is_told_before_every_run_that_is_not_done(safety):
     assert all(line.endswith("of training left") for line in runs)
 
 
+# Proxies.
+
+
+def test_gold_gained_by_a_proxy_is_below_the_limit_and_a_perfect_one_loses_nothing(world, monkeypatch):
+    for row in proxy_rows(world, betas=[1.0, 0.3]):
+        assert abs(row.correlation) < 1
+        for at in row.at_kl.values():
+            assert at["gain"] <= at["limit"] + 1e-9
+        for at in row.at_beta.values():
+            assert at["regret"] >= -1e-9
+    gold = type(world).rewards
+    monkeypatch.setattr(
+        type(world), "rewards", lambda self, name="gold", prompts="all": gold(self, "gold", prompts)
+    )
+    (perfect, *_) = proxy_rows(world, betas=[0.3])
+    assert perfect.correlation == pytest.approx(1.0)
+    assert perfect.error_sd == pytest.approx(0.0, abs=1e-6)
+    assert perfect.at_beta["0.3"]["gap"] == pytest.approx(0.0, abs=1e-6)
+    assert perfect.peak_kl is None
+
+
 # The command.
 
 
@@ -211,6 +233,8 @@ def test_the_command_trains_and_says_first_how_much_of_the_limit_was_got(lab, tm
         assert row["on_training_prompts"].keys() == {"kl", "gain", "efficiency", "parts", "estimates"}
         assert row["training"]["steps"] == 4
         assert row["objective"]["steps"] == 2
+    assert [row["name"] for row in found["proxies"]] == ["first", "second", "first+second"]
+    assert "first+second" in out
     assert found["limit"][0].keys() >= {"kl", "gain"}
 
 

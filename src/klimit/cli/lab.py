@@ -86,16 +86,17 @@ def lab(
         else ()
     )
     findings = find(opened, _PROMPTS[prompts], seed=seed)
+    proxies = _proxies(opened, _PROMPTS[prompts], chosen["betas"]) if train else ()
     from klimit.reports.frontier.payload import to_json
     from klimit.reports.lab.payload import lab_payload
     from klimit.reports.lab.text import lab_report
 
-    results = None if json is None else to_json(lab_payload(findings, trained))
+    results = None if json is None else to_json(lab_payload(findings, trained, proxies))
     contents = {} if results is None or json == STDOUT else {str(json): results.encode()}
     if plot is not None:
         contents[plot] = _figure(findings, trained, plot)
     stdout = results if json == STDOUT else None
-    deliver(contents, notes=[], words=lab_report(findings, trained), stdout=stdout)
+    deliver(contents, notes=[], words=lab_report(findings, trained, proxies), stdout=stdout)
 
 
 def _chosen(
@@ -135,6 +136,14 @@ def _train(opened: Any, chosen: dict[str, Any], prompts: Any, seed: int, *, prox
         made += plans(opened, **{**chosen, "methods": DEFAULT, "seeds": 1}, rewards=proxies)
     with models.resumable():
         return study(opened, made, prompts=(prompts, "train"), drawn=Drawn(seed=seed), say=models.say)
+
+
+def _proxies(opened: Any, prompts: Any, betas: Any) -> Any:
+    """What optimising the world's proxies costs in gold."""
+    from klimit.lab.proxies import proxy_rows
+
+    with doing("following the proxies' tilts"):
+        return proxy_rows(opened, prompts=prompts, betas=betas)
 
 
 def _figure(findings: Any, trained: Any, path: str) -> bytes:

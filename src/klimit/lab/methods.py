@@ -45,7 +45,7 @@ METHODS = {
     method.name: method
     for method in (
         Method("grpo", "grpo", 3e-3),
-        Method("ppo", "ppo", 1e-3),
+        Method("ppo", "ppo", 3e-4),
         Method("rloo", "rloo", 3e-3),
         Method("grpo-trl", "grpo", 3e-3, _as_trl_has_it),
     )

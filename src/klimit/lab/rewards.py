@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from klimit.errors import InputError
 from klimit.lab.task import Task
 from klimit.lab.tasks import task_named
@@ -43,11 +45,11 @@ class Gold:
             InputError: a prompt is none of the world's, or a completion has other words.
         """
         words = [completion_words(self.task, text_of(said), self.length) for said in completions]
-        seen, ended = as_views(words, self.length)
-        return [
-            float(self.task.points(self.task.read(text_of(p))[None], s[None], e[None])[0] * self.task.unit)
-            for p, s, e in zip(prompts, seen, ended, strict=True)
-        ]
+        if not words:
+            return []
+        features = np.stack([self.task.read(text_of(prompt)) for prompt in prompts])
+        points = self.task.points(features, *as_views(words, self.length))
+        return [float(point) for point in points * self.task.unit]
 
 
 def text_of(said: Said) -> str:

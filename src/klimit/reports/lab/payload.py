@@ -8,11 +8,14 @@ from typing import Any
 
 import klimit
 from klimit.lab.findings import QUANTITIES, LabFindings, LimitRow, PolicyRow
+from klimit.lab.proxies import ProxyRow
 from klimit.lab.runs import settings
 from klimit.lab.study import Trained
 
 
-def lab_payload(findings: LabFindings, trained: Sequence[Trained] = ()) -> dict[str, Any]:
+def lab_payload(
+    findings: LabFindings, trained: Sequence[Trained] = (), proxies: Sequence[ProxyRow] = ()
+) -> dict[str, Any]:
     """Everything, as plain Python values; not finite numbers are still there."""
     world = findings.world
     return {
@@ -33,6 +36,7 @@ def lab_payload(findings: LabFindings, trained: Sequence[Trained] = ()) -> dict[
             *(policy_row(row) for row in findings.policies),
             *(trained_row(findings, each) for each in trained),
         ],
+        "proxies": [asdict(row) for row in proxies],
     }
 
 

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from textwrap import wrap
 
 from klimit.lab.findings import LabFindings, LimitRow, PolicyRow
+from klimit.lab.proxies import ProxyRow
 from klimit.lab.study import Trained
+from klimit.reports.lab.proxies import proxies_table
 from klimit.reports.lab.trained import trained_table, verdict
 from klimit.reports.numbers import RewardFormat, kl_text, nats, percent, plural
 from klimit.reports.values import Unit, share
@@ -16,14 +18,16 @@ from klimit.values import Value
 _WIDTH = 80
 
 
-def lab_report(findings: LabFindings, trained: Sequence[Trained] = ()) -> str:
+def lab_report(
+    findings: LabFindings, trained: Sequence[Trained] = (), proxies: Sequence[ProxyRow] = ()
+) -> str:
     """All of it, about 80 characters wide."""
     rows = [*findings.policies, *(each.rows[findings.prompts] for each in trained)]
     lines = [*_opening(findings), "", *_limit(findings), "", *_policies(rows), ""]
     if not trained:
         return "\n".join(lines)
     first = [line for said in verdict(findings, trained) for line in wrap(said, _WIDTH)]
-    return "\n".join([*first, "", *trained_table(trained, findings.prompts), "", *lines])
+    return "\n".join([*first, "", *trained_table(trained), "", *proxies_table(proxies), *lines])
 
 
 def _opening(findings: LabFindings) -> list[str]:

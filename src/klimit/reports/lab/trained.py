@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from klimit.lab.findings import PARTS, LabFindings, PolicyRow
 from klimit.lab.study import Trained
-from klimit.lab.world import Which
+from klimit.reports.lab.columns import columns
 from klimit.reports.numbers import RewardFormat, percent
 
 _ON = {"held_out": "on held-out prompts", "train": "on the prompts trained on", "all": "on all prompts"}
@@ -59,7 +59,7 @@ def _rest(trained: Sequence[Trained]) -> str:
     return f"{len(trained) - len(moving)} of {len(trained)} {rule}; not those of {'; '.join(moving)}."
 
 
-def trained_table(trained: Sequence[Trained], prompts: Which) -> list[str]:
+def trained_table(trained: Sequence[Trained]) -> list[str]:
     """One line a policy: KL, gain and share of the limit on both kinds of prompts, where the KL went, convergence."""
     lines = []
     for which in trained[0].rows:
@@ -85,7 +85,7 @@ def _plane(rows: Sequence[PolicyRow]) -> list[str]:
         ]
         for row in rows
     ]
-    return _columns([head, *body])
+    return columns([head, *body])
 
 
 def _objectives(trained: Sequence[Trained]) -> list[str]:
@@ -98,13 +98,4 @@ def _objectives(trained: Sequence[Trained]) -> list[str]:
         ]
         for each in trained
     ]
-    return _columns(body)
-
-
-def _columns(lines: Sequence[Sequence[str]]) -> list[str]:
-    """Aligned to the left, as wide as needed."""
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return [
-        "  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    ]
+    return columns(body)
