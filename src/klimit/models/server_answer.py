@@ -21,14 +21,19 @@ class Token:
     Attributes:
         text: of the token.
         logprob: as the server tells it; nats.
-        top: the likeliest tokens in its place, with theirs.
+        top: the likeliest tokens in its place, with theirs; by their key.
         token_id: None where the server does not tell.
     """
 
     text: str
     logprob: float
-    top: Mapping[str, float]
+    top: Mapping[str | int, float]
     token_id: int | None
+
+    @property
+    def key(self) -> str | int:
+        """Its id where the server tells it: other tokens may look the same, as all that show as nothing."""
+        return self.text if self.token_id is None else self.token_id
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,7 @@ def _tokens(logprobs: Any) -> tuple[Token, ...] | None:
         Token(
             _string(text),
             _logprob(value),
-            {_string(t): _logprob(v) for t, v in (top or {}).items()},
+            {_key(t, None): _logprob(v) for t, v in (top or {}).items()},
             _id_in(text),
         )
         for text, value, top in zip(texts, values, tops, strict=True)
@@ -149,9 +154,15 @@ def _entry(entry: Any) -> Token:
     return Token(
         text=_string(entry.get("token")),
         logprob=_told(entry),
-        top={_string(top.get("token")): _told(top) for top in tops},
+        top={_key(top.get("token"), top.get("id")): _told(top) for top in tops},
         token_id=_id_in(entry.get("token")) if token_id is None else token_id,
     )
+
+
+def _key(text: Any, token_id: Any) -> str | int:
+    found = _count(token_id)
+    found = _id_in(text) if found is None else found
+    return _string(text) if found is None else found
 
 
 def _told(entry: Mapping[str, Any]) -> float:

@@ -19,15 +19,21 @@ class Told:
     Attributes:
         ids: token ids of the completion.
         prompt_ids: token ids of the prompt.
+        characters: no token that does not end a character, and nothing where there is no other.
     """
 
     ids: bool
     prompt_ids: bool
+    characters: bool
 
 
 def told_by(answer: Answer) -> Told:
     """What an answer tells."""
-    return Told(ids=answer.token_ids is not None, prompt_ids=answer.prompt_token_ids is not None)
+    return Told(
+        ids=answer.token_ids is not None,
+        prompt_ids=answer.prompt_token_ids is not None,
+        characters=tells_characters(answer),
+    )
 
 
 def completion_of(answer: Answer, max_new_tokens: int, told: Told | None = None) -> Completion:
@@ -44,11 +50,13 @@ def completion_of(answer: Answer, max_new_tokens: int, told: Told | None = None)
     Raises:
         InputError: its log-probability is not told, or not of all its tokens; or it ended in a way that no policy ends.
     """
-    tokens = _tokens(answer)
+    told = told or told_by(answer)
+    tokens = () if told.characters and tells_nothing(answer) else _tokens(answer)
     whole = len(tokens) == answer.n_tokens
     _check_end(answer, tokens, max_new_tokens)
-    told = told or told_by(answer)
-    if (told.ids and answer.token_ids is None) or (told.prompt_ids and answer.prompt_token_ids is None):
+    if (told.ids and tokens and answer.token_ids is None) or (
+        told.prompt_ids and answer.prompt_token_ids is None
+    ):
         raise InputError(
             "the server tells the token ids of some completions only; it is not one server, or broken"
         )
@@ -66,6 +74,11 @@ def tells_characters(answer: Answer) -> bool:
     return bool(answer.tokens) and all(token.token_id is not None for token in answer.tokens or ())
 
 
+def tells_nothing(answer: Answer) -> bool:
+    """Whether an answer has no log-probabilities, as llama.cpp's where each token is a part of a character."""
+    return answer.tokens is None and bool(answer.n_tokens) and not answer.text.isascii()
+
+
 def _tokens(answer: Answer) -> tuple[Token, ...]:
     """All tokens, with their log-probabilities."""
     if answer.aside is not None:
@@ -74,7 +87,12 @@ def _tokens(answer: Answer) -> tuple[Token, ...]:
             "same completion; start it without parsers of reasoning and tool calls"
         )
     if answer.tokens is None:
-        raise InputError(f"the server gives no log-probabilities; {GIVING}")
+        parts = (
+            f"; llama.cpp not of parts of a character ({answer.text[:20]!r}): put another prompt first"
+            if tells_nothing(answer)
+            else ""
+        )
+        raise InputError(f"the server gives no log-probabilities; {GIVING}{parts}")
     n = len(answer.tokens)
     if answer.n_tokens is None:
         raise InputError("the server does not say how many tokens it sampled (usage.completion_tokens)")
@@ -131,7 +149,7 @@ def ends_unseen(answer: Answer, tokens: tuple[Token, ...]) -> bool:
     unless it shows as nothing, as llama.cpp's does.
     """
     if not tokens:
-        return True
+        return not answer.n_tokens  # otherwise they are parts of a character
     last = tokens[-1]
     if last.text == "" or (answer.matched is not None and answer.matched == last.token_id):
         return False
