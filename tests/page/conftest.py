@@ -30,9 +30,9 @@ def pages(tmp_path_factory):
     return made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """Chromium, headless."""
+    """Chromium, headless; closed with its tests, for its driver keeps an event loop running."""
     path = os.environ.get("KLIMIT_TEST_BROWSER") or next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
         assert not os.environ.get("CI"), "no browser: install chromium (make test does so where it may)"
