@@ -38,7 +38,7 @@ format: .venv/test.stamp
 
 .venv/test.stamp: pyproject.toml .venv/python.stamp
 	# torch by name: a range would let another package choose a build of several GB
-	$(BIN)/python -m pip install --quiet --editable '.[test,lm,ppo]' 'transformers[serving]' torch==2.13.0
+	$(BIN)/python -m pip install --quiet --editable '.[test,lm,ppo]' 'transformers[serving]' xllamacpp gguf torch==2.13.0
 	touch $@ .venv/core.stamp
 
 # The page is tested in Chromium: Debian's is installed where that may be done; elsewhere an installed one is used.

@@ -15,6 +15,7 @@ from scipy.stats import chisquare
 from standin import TEXTS
 
 import klimit
+from klimit.errors import InputError
 from klimit.models.parts import read_metadata
 from klimit.models.server_request import OFF, Form
 
@@ -180,6 +181,60 @@ def test_where_llama_cpp_leaves_out_parts_of_a_character_no_sum_is_made_up(serve
     assert frame.filter(~parted)["logprob"].equals(whole.filter(~parted)["logprob"])
     with pytest.raises(klimit.errors.InputError, match=r"tells log-probabilities of [12], token ids"):
         draw(serve("llamacpp", change=without_first(" a")), texts, tmp_path, n=41, overwrite=True)
+
+
+def without_all(answer):
+    """An answer of llama.cpp that tells no token of a completion that is all parts of characters."""
+    choice = answer["choices"][0]
+    if set(choice["text"]) == {" ", "é"}:
+        choice["logprobs"] = None
+    return answer
+
+
+def test_a_completion_that_is_all_parts_of_characters_is_kept(serve, texts, tmp_path):
+    whole = draw(serve("llamacpp"), texts, tmp_path)
+    (tmp_path / "parts").mkdir()
+    frame = draw(serve("llamacpp", change=without_all), texts, tmp_path / "parts")
+    assert frame["completion"].equals(whole["completion"])
+    parted = frame["completion"].str.contains("^[ é]+$")
+    assert 0 < parted.sum() < len(frame)
+    assert frame["logprob"].is_null().equals(parted)
+    assert frame.filter(~parted).equals(whole.filter(~parted))
+
+
+def cut(answer, *, last=" é"):
+    """An answer of llama.cpp to chat messages, cut in a character: its parts are not in the text either."""
+    choice = answer["choices"][0]
+    content = choice["logprobs"]["content"]
+    if choice["finish_reason"] == "length" and content[-1]["token"] == last:
+        content.pop()
+        if last == " é":
+            choice["message"]["content"] = choice["message"]["content"].removesuffix(last)
+    return answer
+
+
+def test_a_chat_that_is_cut_in_a_character_is_kept(serve, chats, tmp_path):
+    whole = draw(serve("llamacpp"), chats, tmp_path)
+    (tmp_path / "cut").mkdir()
+    frame = draw(serve("llamacpp", change=cut), chats, tmp_path / "cut")
+    parted = whole["completion"].str.ends_with(" é") & (whole["finish_reason"] == "length")
+    assert 0 < parted.sum() < len(frame)
+    assert frame["logprob"].is_null().equals(parted)
+    with pytest.raises(InputError, match=r"sampled 3 tokens and tells log-probabilities of 2"):
+        draw(
+            serve("llamacpp", change=lambda answer: cut(answer, last=" a")),
+            chats,
+            tmp_path,
+            overwrite=True,
+            n=99,
+        )
+
+
+def test_tokens_that_look_alike_are_told_apart_by_their_ids(serve, texts, tmp_path, monkeypatch):
+    monkeypatch.setattr(standin, "piece", lambda token: "" if token in (0, 2) else standin.WORDS[token])
+    settings = {"temperature": 1.3, "top_k": 2}
+    frame = draw(serve("llamacpp"), texts, tmp_path, **settings)
+    np.testing.assert_allclose(frame["logprob"], true_logprobs(frame, **settings), atol=1e-9)
 
 
 def test_runs_of_other_seeds_and_models_are_other_draws(serve, texts, tmp_path):

@@ -76,7 +76,19 @@ def tells_characters(answer: Answer) -> bool:
 
 def tells_nothing(answer: Answer) -> bool:
     """Whether an answer has no log-probabilities, as llama.cpp's where each token is a part of a character."""
-    return answer.tokens is None and bool(answer.n_tokens) and not answer.text.isascii()
+    cut = answer.text == "" and answer.finish_reason == "length"
+    return answer.tokens is None and bool(answer.n_tokens) and (cut or not answer.text.isascii())
+
+
+def _in_parts(answer: Answer) -> bool:
+    """Whether llama.cpp tells fewer tokens than it sampled since others are parts of characters.
+
+    Those at the end of a completion that was cut are not in the text of an answer to chat messages.
+    """
+    if not answer.tokens or len(answer.tokens) >= (answer.n_tokens or 0) or not tells_characters(answer):
+        return False
+    cut = answer.finish_reason == "length" and "".join(each.text for each in answer.tokens) == answer.text
+    return cut or not answer.text.isascii()
 
 
 def _tokens(answer: Answer) -> tuple[Token, ...]:
@@ -96,8 +108,7 @@ def _tokens(answer: Answer) -> tuple[Token, ...]:
     n = len(answer.tokens)
     if answer.n_tokens is None:
         raise InputError("the server does not say how many tokens it sampled (usage.completion_tokens)")
-    in_parts = n < answer.n_tokens and tells_characters(answer) and not answer.text.isascii()
-    if (n != answer.n_tokens and not in_parts) or (
+    if (n != answer.n_tokens and not _in_parts(answer)) or (
         answer.token_ids is not None and len(answer.token_ids) != n
     ):
         ids = "" if answer.token_ids is None else f", token ids of {len(answer.token_ids):,}"
