@@ -94,7 +94,7 @@ def _scaled(p: Array, rewards: Array) -> Array:
 
 
 def _spread(p: Array, rewards: Array) -> float:
-    return _covariance(p, rewards, rewards) ** 0.5
+    return float(np.sqrt(_covariance(p, rewards, rewards)))
 
 
 def _covariance(p: Array, one: Array, other: Array) -> float:
