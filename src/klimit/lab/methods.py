@@ -1,4 +1,7 @@
-"""How the lab trains: methods by name, with the settings that a small search found (``benchmarks/lab_search.csv``)."""
+"""How the lab trains: methods by name, with their settings.
+
+GRPO's rate was chosen among three (``benchmarks/lab_search.csv``); the others' are what a first try took.
+"""
 
 from __future__ import annotations
 
