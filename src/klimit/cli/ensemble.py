@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from klimit.cli import shared
 from klimit.cli.outputs import STDOUT, check_outputs, deliver
 from klimit.cli.parsing import taken_down
 from klimit.cli.progress import doing
@@ -43,10 +44,7 @@ def ensemble(
     subsets: Annotated[
         int, typer.Option(metavar="N", help="Subsets of each size for gap and threshold; 0 for none.")
     ] = 5,
-    prompt: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COL", help="Column that tells prompts apart; repeat it for several."),
-    ] = None,
+    prompt: shared.Prompt = None,
     where: Annotated[
         str | None, typer.Option(metavar="SQL", help="Condition that chooses rows: \"policy = 'cot'\".")
     ] = None,
@@ -56,11 +54,9 @@ def ensemble(
     lower_is_better: Annotated[
         bool, typer.Option("--lower-is-better", help="All these rewards are costs.")
     ] = False,
-    level: Annotated[float, typer.Option(metavar="P", help="Cover of the intervals.")] = 0.95,
+    level: shared.Level = 0.95,
     seed: Annotated[int, typer.Option(metavar="S", help="Of subsets, folds and random blocks.")] = 0,
-    json: Annotated[
-        str | None, typer.Option("--json", metavar="PATH", help="Write all results as JSON; - for stdout.")
-    ] = None,
+    json: shared.Json = None,
     plot: Annotated[
         str | None, typer.Option(metavar="PATH", help="Draw worth against members: .png, .svg or .pdf.")
     ] = None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from klimit.cli import shared
 from klimit.cli.outputs import STDOUT, check_outputs, deliver
 from klimit.cli.parsing import numbers, taken_down, whole_numbers
 from klimit.cli.progress import doing
@@ -31,10 +32,7 @@ def hacking(
         str | None, typer.Option(metavar="K,K", help="KL budgets, nats per completion: 0.25,0.5,1.")
     ] = None,
     n: Annotated[str | None, typer.Option("--n", metavar="N,N", help="N of best-of-N: 4,16,64.")] = None,
-    prompt: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COL", help="Column that tells prompts apart; repeat it for several."),
-    ] = None,
+    prompt: shared.Prompt = None,
     where: Annotated[
         str | None, typer.Option(metavar="SQL", help="Condition that chooses rows: \"policy = 'cot'\".")
     ] = None,
@@ -44,11 +42,9 @@ def hacking(
     lower_is_better: Annotated[
         bool, typer.Option("--lower-is-better", help="Both rewards are costs.")
     ] = False,
-    level: Annotated[float, typer.Option(metavar="P", help="Cover of the intervals.")] = 0.95,
+    level: shared.Level = 0.95,
     seed: Annotated[int, typer.Option(metavar="S", help="Of the random blocks of samples.")] = 0,
-    json: Annotated[
-        str | None, typer.Option("--json", metavar="PATH", help="Write all results as JSON; - for stdout.")
-    ] = None,
+    json: shared.Json = None,
     plot: Annotated[
         str | None, typer.Option(metavar="PATH", help="Draw gold along the tilt: .png, .svg or .pdf.")
     ] = None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from klimit.cli import shared
 from klimit.cli.outputs import STDOUT, check_outputs, deliver
 from klimit.cli.parsing import taken_down
 from klimit.cli.progress import doing
@@ -40,10 +41,7 @@ def report(
         typer.Option(metavar="COL", help="A reward optimised in place of gold; repeat it for several."),
     ] = None,
     title: Annotated[str | None, typer.Option(metavar="TEXT", help="Of the page.")] = None,
-    prompt: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COL", help="Column that tells prompts apart; repeat it for several."),
-    ] = None,
+    prompt: shared.Prompt = None,
     where: Annotated[
         str | None,
         typer.Option(metavar="SQL", help="Condition that chooses rows of BASE: \"model = 'base'\"."),
@@ -54,57 +52,25 @@ def report(
     min_completions: Annotated[
         int, typer.Option("--min-completions", metavar="N", help="Leave out prompts with fewer completions.")
     ] = 1,
-    by: Annotated[
-        str | None, typer.Option(metavar="COL", help="Column that tells policies in one file apart: step.")
-    ] = None,
+    by: shared.By = None,
     shared_prompts: Annotated[
         bool, typer.Option("--shared-prompts", help="Leave out prompts that a policy or BASE lacks.")
     ] = False,
-    kl_estimator: Annotated[
-        str | None,
-        typer.Option(
-            "--kl-estimator", metavar="NAME", help="k1, k2, k3 or rao-blackwellised; by default the surest."
-        ),
-    ] = None,
-    logprob: Annotated[
-        str | None, typer.Option(metavar="COL", help="Log-probability under the policy, if not 'logprob'.")
-    ] = None,
-    ref_logprob: Annotated[
-        str | None,
-        typer.Option("--ref-logprob", metavar="COL", help="Under the reference, if not 'ref_logprob'."),
-    ] = None,
-    token_kl: Annotated[
-        str | None,
-        typer.Option("--token-kl", metavar="COL", help="Exact next-token KLs, if not 'token_kl'."),
-    ] = None,
-    sampling_logprob: Annotated[
-        str | None,
-        typer.Option(
-            "--sampling-logprob", metavar="COL", help="Under the policy, by a second engine: the noise floor."
-        ),
-    ] = None,
-    truncated: Annotated[
-        str | None, typer.Option(metavar="COL", help="Whether cut at the token limit, if not 'truncated'.")
-    ] = None,
-    token_means: Annotated[
-        bool | None,
-        typer.Option(
-            "--token-means/--token-sums",
-            help="Log-probabilities are means over tokens, or sums (the default).",
-        ),
-    ] = None,
-    reward_max: Annotated[
-        float | None, typer.Option("--reward-max", metavar="X", help="Largest reward there is, if known.")
-    ] = None,
+    kl_estimator: shared.KLEstimator = None,
+    logprob: shared.Logprob = None,
+    ref_logprob: shared.RefLogprob = None,
+    token_kl: shared.TokenKL = None,
+    sampling_logprob: shared.SamplingLogprob = None,
+    truncated: shared.Truncated = None,
+    token_means: shared.TokenMeans = None,
+    reward_max: shared.RewardMax = None,
     subsets: Annotated[
         int, typer.Option(metavar="N", help="Smaller ensembles of each size to try; 0 for none.")
     ] = 5,
-    lower_is_better: Annotated[bool, typer.Option("--lower-is-better", help="Rewards are costs.")] = False,
-    level: Annotated[float, typer.Option(metavar="P", help="Cover of the intervals.")] = 0.95,
+    lower_is_better: shared.LowerIsBetter = False,
+    level: shared.Level = 0.95,
     seed: Annotated[int, typer.Option(metavar="S", help="Of random blocks, subsets and folds.")] = 0,
-    json: Annotated[
-        str | None, typer.Option("--json", metavar="PATH", help="Write all results as JSON; - for stdout.")
-    ] = None,
+    json: shared.Json = None,
 ) -> None:
     """Write one HTML page to send to others: the limit, what policies got of it, where proxies are hacked.
 
