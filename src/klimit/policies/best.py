@@ -11,7 +11,7 @@ from klimit.policies.assemble import assemble, warn_of_limits
 from klimit.policies.curve import PolicyCurve, Target
 from klimit.policies.efficiency import AverageLimit
 from klimit.policies.inputs import check_level, choose_sizes, resolve_limit
-from klimit.policies.ties import untied_kl
+from klimit.policies.ties import BIAS_LEFT, untied_kl
 from klimit.policies.transformed import transformed_values
 from klimit.rewards.transforms import Transform, parse_transform
 from klimit.samples import as_samples
@@ -88,14 +88,16 @@ def best_of_n(
     draws = np.array(sizes, dtype=np.float64)
     # The bias left is at most about a third of the last correction at N = n, and falls with N / n.
     share = draws / int(data.counts.min())
+    untied = np.array([untied_kl(size) for size in sizes])
+    last = np.abs((values.kl - values.kl_rough).mean(axis=0))
     return assemble(
         "best-of-n",
         {"n": np.array(sizes)},
         values,
         samples=data,
         reward=name,
-        kl_bound=np.array([untied_kl(size) for size in sizes]),
-        kl_bias=share * np.abs((values.kl - values.kl_rough).mean(axis=0)),
+        kl_bound=untied,
+        kl_bias=np.maximum(share * last, BIAS_LEFT * untied * values.tied),
         draws=draws,
         limit=frontier,
         level=level,

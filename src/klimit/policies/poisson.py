@@ -17,6 +17,7 @@ from klimit.policies.inputs import as_settings, check_level, resolve_limit
 from klimit.policies.levels import Floats, Ints, Levels, join_levels, tied_levels
 from klimit.policies.rank import RankPolicy, kl_loss, level_loss
 from klimit.policies.rank import best_of_poisson as rank_policy
+from klimit.policies.ties import BIAS_LEFT
 from klimit.policies.values import PromptValues, ties_matter
 from klimit.policies.wins import WinTable, tie_excess, win_table
 from klimit.policies.within import gain_variance, kl_variance
@@ -81,14 +82,16 @@ def best_of_poisson(
     frontier = resolve_limit(data, name, limit, wanted=efficiency, level=level, seed=seed, target=target)
     warn_of_limits(data, target, constant=not values.gain.any(), warned=frontier is not None)
     draws = 1 + rates
+    untied = np.array([policy.untied_kl() for policy in policies])
+    last = np.abs((values.kl - values.kl_rough).mean(axis=0))
     return assemble(
         "best-of-poisson",
         {"mu": rates},
         values,
         samples=data,
         reward=name,
-        kl_bound=np.array([policy.untied_kl() for policy in policies]),
-        kl_bias=np.minimum(draws / smallest, 1.0) * np.abs((values.kl - values.kl_rough).mean(axis=0)),
+        kl_bound=untied,
+        kl_bias=np.maximum(np.minimum(draws / smallest, 1.0) * last, BIAS_LEFT * untied * values.tied),
         draws=draws,
         limit=frontier,
         level=level,

@@ -24,6 +24,8 @@ import numpy as np
 from klimit.order_statistics import subset_ratio
 from klimit.policies.levels import Floats, Ints, Levels
 
+BIAS_LEFT = 1e-4  # of the untied KL: what the order of correction lets stand
+
 
 def untied_kl(n: int) -> float:
     """KL of best-of-``n`` without ties, log n - (n - 1)/n: an upper bound in any case (arXiv:2401.01879)."""
@@ -92,8 +94,8 @@ def level_loss(at: Ints, upto: Ints, n: int) -> tuple[Floats, Floats]:
 def jackknife_order(total: Ints, n: float) -> Ints:
     """The order of correction for best-of-``n`` from ``total`` draws, 1 to 4 (0 below four draws).
 
-    The least that keeps the worst bias, roughly 0.1 (n / total)^(k + 1) of the KL, near 1e-4 of it; no more
-    than leaves three draws in the smallest subsample, or lets rounding (total^k / k! units of it) reach 1e-4.
+    The least that keeps the worst bias, roughly 0.1 (n / total)^(k + 1) of the KL, near :data:`BIAS_LEFT` of it; no
+    more than leaves three draws in the smallest subsample, or lets rounding (total^k / k! units of it) reach that.
     """
     ratio = n / total
     needed = np.select([ratio > 1 / 3, ratio > 1 / 10, ratio > 1 / 40], [4, 3, 2], 1)
