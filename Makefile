@@ -11,7 +11,7 @@ test: .venv/test.stamp .venv/browser.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
 
 # The site, in build/docs; needs no network. `make linkcheck` asks the web whether its external links still lead somewhere.
 docs: .venv/docs.stamp
