@@ -80,7 +80,7 @@ def test_the_enumeration_equals_teacher_forcing(world, sampled):
 def p_values(world, frame, law):
     """Of each prompt's frequencies against a law."""
     found = []
-    for (row,), rows in frame.group_by(["prompt_id"]):
+    for (row,), rows in frame.group_by(["prompt_id"], maintain_order=True):
         counts = Counter(leaf_of(world, ids) for ids in rows["completion_token_ids"].to_list())
         expected = np.exp(law.logprob[row]) * rows.height
         seen = np.array([counts[leaf] for leaf in range(len(expected))])
@@ -211,7 +211,7 @@ def test_hacking_is_of_the_base_models_law(world):
 
 
 def test_best_of_n_of_the_exact_law_is_that_of_many_samples(world, sampled):
-    gold = sampled.group_by("prompt_id").agg("reward_gold")["reward_gold"].to_list()
+    gold = sampled.group_by("prompt_id", maintain_order=True).agg("reward_gold")["reward_gold"].to_list()
     best = np.mean(
         [np.max(np.reshape(rewards, (-1, 4)), axis=1).mean() - np.mean(rewards) for rewards in gold]
     )

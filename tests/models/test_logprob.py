@@ -53,7 +53,7 @@ def test_they_are_those_of_an_enumeration(
     frame = scored(path)
     models = [load_causal(str(each)) for each in (other_tiny_model, tiny_model)]
     end = models[0].tokenizer.eos_token_id
-    for _, rows in frame.group_by("prompt_id"):
+    for _, rows in frame.group_by("prompt_id", maintain_order=True):
         ids = rows["prompt_token_ids"][0].to_list()
         p, q = (law(each.model, ids, LENGTH, end, lambda logits: logits / temperature) for each in models)
         completions = [tuple(tokens) for tokens in rows["completion_token_ids"].to_list()]
