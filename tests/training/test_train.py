@@ -90,7 +90,7 @@ def test_a_run_that_had_done_all_steps_only_writes(
     reward = Interrupted(0)
     with monkeypatch.context() as patched:
         patched.setattr(
-            "klimit.training.train.write", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left"))
+            "klimit.training.carry.write", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left"))
         )
         with pytest.raises(
             InputError, match=r"cannot be written \(No space left\); checkpoints are kept in "

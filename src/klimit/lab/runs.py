@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import klimit
 from klimit.lab.methods import BATCH, GENERATIONS, GOLD, Plan
 from klimit.lab.world import World
 from klimit.models.extras import needed
@@ -17,9 +16,8 @@ from klimit.models.finding import current_folder
 from klimit.models.loading import Trust, load_causal
 from klimit.models.parts import Parts
 from klimit.training import output as folders
+from klimit.training.carry import carry_out
 from klimit.training.checks import trainer_of
-from klimit.training.ended import versions, write
-from klimit.training.quiet import quiet
 from klimit.training.rewards import term_of
 from klimit.training.run import Run, policy_of
 from klimit.training.settings import Settings, settings_of
@@ -80,7 +78,7 @@ def train_run(world: World, plan: Plan, say: Say) -> Path:
     Raises:
         InputError: packages are missing, another process trains the same run, or it cannot be written.
     """
-    go = trainer_of(plan.method.algorithm)
+    trainer_of(plan.method.algorithm)
     output, known = folder_of(world, plan), _known(world, plan)
     output.parent.mkdir(exist_ok=True)
     parts = Parts(output, known, 0)
@@ -106,19 +104,12 @@ def train_run(world: World, plan: Plan, say: Say) -> Path:
         settings(world, plan), base, term, prompts, folders.checkpoints(parts), Trust(), 10, _SAVED, (), False, watch
     )  # fmt: skip
 
-    def whole(folder: Path) -> None:
-        write(folder, trainer, base)
+    def keep(folder: Path) -> None:
         if at > 0:
             shutil.copytree(kept, folder / EARLIER)
             base.tokenizer.save_pretrained(folder / EARLIER)
 
-    with parts.open(), quiet():
-        last = folders.last_checkpoint(parts)
-        if last is not None:
-            say(f"{plan.name}: going on from step {last[1]:,} of {plan.steps:,}")
-        trainer = go(run, last[0] if last else None)
-        made = {"klimit": klimit.__version__, "settings": known, "versions": versions()}
-        folders.finish(parts, made, whole)
+    carry_out(parts, run, known, say=lambda line: say(f"{plan.name}: {line}"), after=keep)
     return output
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import klimit
 from klimit.errors import InputError
 from klimit.models.batches import Say
 from klimit.models.extras import needed
@@ -18,10 +17,9 @@ from klimit.models.prompts import Prompt, read_prompts
 from klimit.models.randomness import key_of
 from klimit.models.settings import Sampling
 from klimit.training import output as folders
+from klimit.training.carry import carry_out
 from klimit.training.checks import check_every, check_place, trainer_of
-from klimit.training.ended import versions, write
 from klimit.training.ends import check_end_token, check_ends
-from klimit.training.quiet import quiet
 from klimit.training.rewards import term_of
 from klimit.training.run import Run
 from klimit.training.settings import settings_of
@@ -122,7 +120,7 @@ def train(
         ppo_lambda=ppo_lambda,
     )
     check_every(save_every=save_every, log_every=log_every, audit_every=audit_every)
-    go = trainer_of(algorithm)
+    trainer_of(algorithm)
     check_place(device)
     chosen = read_prompts(prompts) if isinstance(prompts, str | Path) else list(prompts)
     if not chosen:
@@ -168,29 +166,12 @@ def train(
             settings, start, term, chosen, folders.checkpoints(parts), trust, log_every, save_every,
             tuple(report_to), gradient_checkpointing, watch,
         )  # fmt: skip
-        with parts.open(), quiet():
-            last = folders.last_checkpoint(parts)
-            if last is None:
-                check_ends(engine, chosen, allow_truncated=allow_truncated, say=tell)
-            else:
-                tell(f"going on from step {last[1]:,} of {steps:,}")
-            trainer = _kept(lambda: go(run, last[0] if last else None), parts)
-            folders.finish(
-                parts,
-                {"klimit": klimit.__version__, "settings": known, "versions": versions()},
-                lambda whole: write(whole, trainer, start),
-            )
+        carry_out(
+            parts,
+            run,
+            known,
+            say=tell,
+            before=lambda: check_ends(engine, chosen, allow_truncated=allow_truncated, say=tell),
+        )
     tell(f"wrote {parts.output}")
     return parts.output
-
-
-def _kept(go: Callable[[], Any], parts: Parts) -> Any:
-    """Train; where that stops for a reason, say which checkpoint there is."""
-    try:
-        return go()
-    except InputError as error:
-        last = folders.last_checkpoint(parts)
-        kept = (
-            f"the checkpoint of step {last[1]:,} is kept: {last[0]}" if last else "there is no checkpoint yet"
-        )
-        raise InputError(f"{error}; {kept}") from None
