@@ -17,7 +17,7 @@ from klimit.lab.findings import PARTS, QUANTITIES, Drawn
 from klimit.lab.methods import METHODS, Plan, plans
 from klimit.lab.objective import Convergence, objective_share
 from klimit.lab.proxies import proxy_rows
-from klimit.lab.runs import folder_of, is_done, train_run
+from klimit.lab.runs import folder_at, folder_of, is_done, kept_steps, train_run
 from klimit.lab.study import study
 from klimit.lab.world import Law
 from klimit.models.loading import load_causal
@@ -29,6 +29,7 @@ def _brief(monkeypatch):
     """Small batches, checkpoints every second step, convergence over two."""
     for module in ("runs", "study"):
         monkeypatch.setattr(f"klimit.lab.{module}.LOOKED_BACK", 2)
+    monkeypatch.setattr("klimit.lab.runs.FIRST", 1)
     monkeypatch.setattr("klimit.lab.runs.BATCH", 32)
     monkeypatch.setattr("klimit.lab.runs._SAVED", 2)
 
@@ -58,7 +59,7 @@ def test_betas_are_multiples_of_the_spread_within_training_prompts(world):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"methods": ["dpo"]}, "no method 'dpo'; known are grpo, ppo, rloo, grpo-trl"),
+        ({"methods": ["dpo"]}, "no method 'dpo'; known are grpo, ppo, rloo, grpo-trl, ppo-lambda"),
         ({"betas": [0.3, 0.0]}, "beta 0: it must be above 0 and finite"),
         ({"betas": [float("nan")]}, "beta nan: it must be above 0 and finite"),
         ({"steps": 0}, "steps is 0; it must be a whole number, 1 or more"),
@@ -98,8 +99,9 @@ def test_a_run_that_is_done_is_not_done_again(safety, monkeypatch):
     plan = one(safety)
     first = train_run(safety, plan, print)
     assert is_done(safety, plan)
-    assert (first / "earlier" / "config.json").is_file()
-    assert weights(first) != weights(first / "earlier") != weights(safety.base_model)
+    assert kept_steps(plan.steps) == (1, 2, 4)
+    known = [weights(folder_at(safety, plan, step)) for step in (1, 2, 4)]
+    assert len({weights(safety.base_model), *known}) == 4
     monkeypatch.setattr("klimit.lab.runs.load_causal", lambda *_, **__: pytest.fail("trained again"))
     assert train_run(safety, plan, print) == first
 
@@ -241,7 +243,7 @@ def test_the_command_trains_and_says_first_how_much_of_the_limit_was_got(lab, tm
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--methods", "sft"], "no method 'sft'; known are grpo, ppo, rloo, grpo-trl"),
+        (["--methods", "sft"], "no method 'sft'; known are grpo, ppo, rloo, grpo-trl, ppo-lambda"),
         (["--betas", "-1"], "beta -1: it must be above 0 and finite"),
         (["--betas", "low"], "--betas 'low': give numbers parted by commas, such as 1,0.3,0.1"),
         (["--steps", "0"], "steps is 0; it must be a whole number, 1 or more"),

@@ -24,6 +24,7 @@ from klimit.values import Value
 BUDGETS = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0)
 SIZES = (2, 4, 8, 16, 32)
 QUANTITIES = ("kl", "gain", "efficiency")
+EXACT = (*QUANTITIES, "limit_gain")
 PARTS = ("necessary", "allocation", "shape", "off_reward")
 
 
@@ -66,9 +67,9 @@ class PolicyRow:
         kind: ``"best-of-n"``, or how it was trained.
         beta: the KL penalty that it was trained with; None for best-of-N.
         seed: of its training; None likewise.
-        exact: ``kl``, ``gain`` and ``efficiency``.
+        exact: ``kl``, ``gain``, ``efficiency`` and ``limit_gain``, the most gain at that KL.
         parts: where the KL went, exactly, by name.
-        estimates: of ``exact``, by name; None where there is none to be had.
+        estimates: of the first three, by name; None where there is none to be had.
         part_estimates: of ``parts``; empty for best-of-N, which is estimated from the base model's samples alone.
     """
 
@@ -154,7 +155,7 @@ def find(
 def _best_row(world: World, prompts: Which, n: int, estimates: dict[str, Value]) -> PolicyRow:
     itself = world.audit(world.base, prompts=prompts)
     tables = PolicyTables.best_of(itself.base, itself.rewards, n)
-    exact, parts = _numbers(tables)
+    exact, parts = numbers_of(tables)
     return PolicyRow(f"best-of-{n}", "best-of-n", None, None, exact, parts, dict(estimates), {})
 
 
@@ -186,14 +187,15 @@ def checkpoint_row(
     policy, base = tables.sample(settings.n_prompts, settings.n_completions, seed=settings.seed)
     with _settled():
         found = cast(Audit, klimit.audit(policy, base=base))
-    exact, parts = _numbers(tables)
+    exact, parts = numbers_of(tables)
     estimates = {each: getattr(found, each) for each in QUANTITIES}
     part_estimates = {} if found.parts is None else {each: getattr(found.parts, each) for each in PARTS}
     return PolicyRow(name, kind, beta, seed, exact, parts, estimates, part_estimates)
 
 
-def _numbers(tables: PolicyTables) -> tuple[dict[str, float], dict[str, float]]:
-    exact, parts = ({name: float(getattr(tables, name)) for name in names} for names in (QUANTITIES, PARTS))
+def numbers_of(tables: PolicyTables) -> tuple[dict[str, float], dict[str, float]]:
+    """A policy's ``exact`` and ``parts``."""
+    exact, parts = ({name: float(getattr(tables, name)) for name in names} for names in (EXACT, PARTS))
     return exact, parts
 
 

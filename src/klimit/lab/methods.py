@@ -30,12 +30,16 @@ class Method:
         algorithm: of :func:`klimit.train`.
         learning_rate: at the start.
         change: what is changed in a trainer once it stands, given beta; nothing by default.
+        schedule: of the learning rate.
+        ppo_lambda: of PPO's advantage estimates; below 1 they lean on a value model that is still learning.
     """
 
     name: str
     algorithm: str
     learning_rate: float
     change: Callable[[Any, float], None] | None = None
+    schedule: str = "linear"
+    ppo_lambda: float = 1.0
 
 
 def _as_trl_has_it(trainer: Any, beta: float) -> None:
@@ -51,6 +55,7 @@ METHODS = {
         Method("ppo", "ppo", 3e-4),
         Method("rloo", "rloo", 3e-3),
         Method("grpo-trl", "grpo", 3e-3, _as_trl_has_it),
+        Method("ppo-lambda", "ppo", 3e-4, ppo_lambda=0.95),
     )
 }
 

@@ -12,11 +12,12 @@ from typing import Any
 
 import klimit
 from klimit.lab.findings import Drawn, PolicyRow, checkpoint_row
-from klimit.lab.methods import Plan
+from klimit.lab.methods import GOLD, Plan
 from klimit.lab.objective import Convergence, objective_share
-from klimit.lab.runs import EARLIER, LOOKED_BACK, folder_of, is_done, train_run
+from klimit.lab.points import Point, point_at_end, point_between
+from klimit.lab.runs import LOOKED_BACK, folder_of, is_done, kept_steps, train_run
 from klimit.lab.training import settled
-from klimit.lab.world import Law, Which, World
+from klimit.lab.world import Which, World
 from klimit.reports.files import write_files
 from klimit.values import Value
 
@@ -32,11 +33,13 @@ class Trained:
         plan: how it was trained.
         rows: its exact numbers beside estimates, by which prompts they are on.
         convergence: how near it came to what it was trained for.
+        points: the run along its way: what its convergence is judged by, or all steps that were kept.
     """
 
     plan: Plan
     rows: dict[Which, PolicyRow]
     convergence: Convergence
+    points: tuple[Point, ...]
 
 
 def study(
@@ -45,6 +48,7 @@ def study(
     *,
     prompts: Sequence[Which] = ("held_out", "train"),
     drawn: Drawn | None = None,
+    curves: bool = False,
     say: Say | None = None,
 ) -> tuple[Trained, ...]:
     """Train, enumerate and audit; every step that was done before is not done again.
@@ -54,6 +58,7 @@ def study(
         plans: the runs.
         prompts: which the policies are audited on.
         drawn: what estimates are from.
+        curves: enumerate all policies that were kept along the runs of seed 0 on gold.
         say: takes lines for the user.
 
     Raises:
@@ -68,7 +73,9 @@ def study(
         with settled(plan.seed), clock.timing(plan):
             train_run(world, plan, tell)
     settings = drawn or Drawn()
-    return tuple(_audited(world, plan, prompts, settings, tell) for plan in plans)
+    return tuple(
+        _audited(world, plan, tuple(dict.fromkeys(prompts)), settings, tell, curves=curves) for plan in plans
+    )
 
 
 class _Clock:
@@ -100,34 +107,54 @@ class _Clock:
         self.expected += self.open.pop(id(self.plan), 0.0)
 
 
-def _audited(world: World, plan: Plan, prompts: Sequence[Which], drawn: Drawn, say: Say) -> Trained:
+def _audited(
+    world: World, plan: Plan, prompts: Sequence[Which], drawn: Drawn, say: Say, *, curves: bool
+) -> Trained:
     """A run's numbers, kept beside it."""
     folder = folder_of(world, plan)
-    wanted = {which: _kept(folder, "rows", which, **asdict(drawn)) for which in dict.fromkeys(prompts)}
-    converged = _kept(folder, "objective", "train")
+    wanted = {which: _kept(folder, "rows", which, **asdict(drawn)) for which in prompts}
+    objective = _kept(folder, "objective", "train")
     missing = [which for which, path in wanted.items() if not path.is_file()]
-    if missing or not converged.is_file():
-        say(f"{plan.name}: enumerating {world.tree.n_leaves * len(world.prompts.all):,} completions")
+    if missing or not objective.is_file():
+        _tell(world, plan, plan.steps, say)
         law = world.enumerate(folder)
         for which in missing:
             row = checkpoint_row(
                 world, law, name=plan.name, kind=plan.kind, beta=plan.beta, seed=plan.seed, prompts=which, drawn=drawn
             )  # fmt: skip
             _write(wanted[which], asdict(row))
-        if not converged.is_file():
-            _write(converged, asdict(_convergence(world, law, plan, folder)))
+        _write(objective, {"share": objective_share(world, law, plan)})
     rows = {which: _row(json.loads(path.read_text())) for which, path in wanted.items()}
-    return Trained(plan, rows, Convergence(**json.loads(converged.read_text())))
+    end = point_at_end(world, plan, json.loads(objective.read_text())["share"], rows)
+    whole = curves and plan.seed == 0 and plan.reward == GOLD
+    steps = kept_steps(plan.steps)[:-1] if whole else _looked_back_to(plan)
+    points = (*(_between(world, plan, step, prompts, say) for step in steps), end)
+    return Trained(plan, rows, _convergence(plan, points), points)
 
 
-def _convergence(world: World, law: Law, plan: Plan, folder: Path) -> Convergence:
-    before = world.enumerate(folder / EARLIER) if plan.steps > LOOKED_BACK else world.base
-    return Convergence(
-        objective_share(world, law, plan),
-        objective_share(world, before, plan),
-        min(plan.steps, LOOKED_BACK),
-        plan.steps > LOOKED_BACK,
-    )
+def _looked_back_to(plan: Plan) -> tuple[int, ...]:
+    return (plan.steps - LOOKED_BACK,) if plan.steps > LOOKED_BACK else ()
+
+
+def _between(world: World, plan: Plan, step: int, prompts: Sequence[Which], say: Say) -> Point:
+    """A point of a run, kept beside it."""
+    path = _kept(folder_of(world, plan), "point", str(step), prompts=list(prompts))
+    if not path.is_file():
+        _tell(world, plan, step, say)
+        _write(path, asdict(point_between(world, plan, step, prompts)))
+    return Point(**json.loads(path.read_text()))
+
+
+def _tell(world: World, plan: Plan, step: int, say: Say) -> None:
+    count = world.tree.n_leaves * len(world.prompts.all)
+    say(f"{plan.name}: enumerating {count:,} completions after step {step:,}")
+
+
+def _convergence(plan: Plan, points: Sequence[Point]) -> Convergence:
+    shares = {point.step: point.share for point in points}
+    before = _looked_back_to(plan)
+    earlier = shares[before[0]] if before else 0.0  # the base model's
+    return Convergence(points[-1].share, earlier, min(plan.steps, LOOKED_BACK), bool(before))
 
 
 def _kept(folder: Path, what: str, which: str, **settings: Any) -> Path:
