@@ -10,7 +10,7 @@ import numpy as np
 import klimit
 from klimit.lab import Law, World
 from klimit.lab.findings import BUDGETS, PARTS, QUANTITIES, SIZES
-from klimit.lab.methods import plans
+from klimit.lab.methods import Method, plans
 from klimit.lab.runs import train_run
 from klimit.lab.training import settled
 from klimit.lab.world import Which
@@ -18,7 +18,10 @@ from klimit.testsystems import ProxyTables
 from klimit.values import Value
 
 PROMPTS, COMPLETIONS = 300, 64
-RATES = {"grpo": 3e-3, "ppo": 3e-4}
+METHODS = {
+    name: Method(name, name, rate, schedule="linear", ppo_lambda=1.0)
+    for name, rate in (("grpo", 3e-3), ("ppo", 3e-4))
+}
 STEPS = 150
 ALONG = (0.25, 0.5, 1.0, 2.0, 3.0)  # nats, where a proxy's tilt is looked at
 GAPS = (1.0, 0.3)  # betas, in units of gold's spread
@@ -135,8 +138,8 @@ def _exactly_at(result: object, name: str, i: int) -> float:
 def laws_of(world: World, multiple: float) -> dict[str, Law]:
     """The enumerated checkpoints of one beta, trained where they are not there yet."""
     found = {}
-    for planned in plans(world, methods=list(RATES), betas=[multiple], steps=STEPS):
-        plan = replace(planned, method=replace(planned.method, learning_rate=RATES[planned.method.name]))
+    for planned in plans(world, methods=list(METHODS), betas=[multiple], steps=STEPS):
+        plan = replace(planned, method=METHODS[planned.method.name])
         with settled(plan.seed):
             folder = train_run(world, plan, print)
             kept = folder / "law.npy"
