@@ -2,7 +2,8 @@
 
 Each method trains on the safety world at beta 0.3 times the reward's spread with a few learning rates, falling to 0
 over 150 steps of 256 completions. Its exact KL-penalised objective on training prompts, as a share of the optimum,
-chooses the rate; held-out prompts have no say in it. Both worlds are then trained with the rate found. Runs that are
+chooses the rate, between two that do worse; held-out prompts have no say in it. Both worlds are then trained with
+the rates found. Runs that are
 done are kept, so that the search can be stopped and gone on with.
 """
 
@@ -19,7 +20,7 @@ from klimit.lab.methods import METHODS, plans
 from klimit.lab.objective import objective_share
 from klimit.lab.runs import train_run
 
-RATES = {"grpo": (1e-3, 3e-3, 1e-2), "ppo": (3e-4, 1e-3, 3e-3)}
+RATES = {"grpo": (1e-3, 3e-3, 1e-2), "rloo": (1e-3, 3e-3, 1e-2), "ppo": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)}
 STEPS = 150
 MULTIPLE = 0.3
 

@@ -1,6 +1,7 @@
 """How the lab trains: methods by name, with their settings.
 
-GRPO's rate was chosen among three (``benchmarks/lab_search.csv``); the others' are what a first try took.
+Their learning rates were chosen on the safety world, each between two that did worse (``benchmarks/lab_search.csv``);
+the variants of a method have its rate.
 """
 
 from __future__ import annotations
@@ -52,10 +53,10 @@ METHODS = {
     method.name: method
     for method in (
         Method("grpo", "grpo", 3e-3),
-        Method("ppo", "ppo", 3e-4),
+        Method("ppo", "ppo", 3e-3),
         Method("rloo", "rloo", 3e-3),
         Method("grpo-trl", "grpo", 3e-3, _as_trl_has_it),
-        Method("ppo-lambda", "ppo", 3e-4, ppo_lambda=0.95),
+        Method("ppo-lambda", "ppo", 3e-3, ppo_lambda=0.95),
     )
 }
 
