@@ -285,8 +285,24 @@ def test_runs_are_names_that_differ_by_a_growing_number():
     assert runs(["step=100", "step=200", "step=1000"]) == [[0, 1, 2]]
     assert runs(["a-100", "b-100", "a-200", "b-50"]) == [[0, 2]]
     assert runs(["grpo", "dpo", "step=3"]) == []
+    assert runs(["run 50", "run 100"]) == [[0, 1]]
+    assert runs(["epoch 1", "epoch 2", "epoch 3"]) == [[0, 1, 2]]
     assert number_in("run-2, step=300") == "300"
     assert number_in("grpo") == "grpo"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("grpo, beta 0.1", "grpo, beta 0.3"),
+        ("ppo seed 10", "ppo seed 20"),
+        ("judge_v1", "judge_v2"),
+        ("qwen2", "qwen3"),
+        ("best-of-10", "best-of-20"),
+    ],
+)
+def test_policies_that_differ_by_a_setting_are_no_checkpoints_of_one_run(names):
+    assert runs(names) == []
 
 
 def test_the_best_checkpoint_is_the_cheapest_that_lacks_next_to_nothing():

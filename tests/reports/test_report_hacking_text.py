@@ -145,7 +145,8 @@ def test_actions_follow_what_is_certain():
     assert action(hacked("two_peaks")).startswith("use best-of-6 by proxy, or train on its rank")
     settled = by_hand("binary", threshold=(0.9, 0.8, 1.0))
     assert re.match(
-        r"stop at 0\.9 nats \(beta 0\.\d+ or best-of-8\): beyond 1\.00 nats gold falls", action(settled)
+        r"stop at 0\.9 nats \(beta 0\.\d+\) or at best-of-8 \(1\.\d+ nats\): beyond 1\.00 nats gold falls",
+        action(settled),
     )
     unsettled = by_hand("binary", threshold=(0.9, 0.45, 1.35))
     assert action(unsettled).endswith("score about 400 prompts (100 now) to know the threshold to a quarter.")

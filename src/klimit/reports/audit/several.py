@@ -19,18 +19,37 @@ from klimit.reports.values import Unit, share
 from klimit.values import Value
 
 _LAST_NUMBER = re.compile(r"(\d+(?:\.\d+)?)(?!.*\d)")
+_COUNTED = re.compile(
+    r"(?:step|epoch|iter|iteration|ckpt|checkpoint)s?$", re.IGNORECASE
+)  # what checkpoints count
+_SETTING = re.compile(
+    r"(?<![a-z])(?:beta|seed|temp|temperature|lr|rate|kl|of|top|size|version|v|n|k)$", re.IGNORECASE
+)
+_ROUND = 10  # numbers of checkpoints, where nothing says what they count, are multiples of it
 _LITTLE = 0.1  # of the largest gain: what a cheaper policy may lack, at most, and still be the best
 
 
 def runs(names: Sequence[str]) -> list[list[int]]:
-    """The checkpoints of each run, by index: names alike but for a number, which grows; other names are left out."""
+    """The checkpoints of each run, by index: names alike but for a number, which grows; other names are left out.
+
+    The number counts steps, epochs or checkpoints by its name, or is a round one after ``-``, ``_``, ``=`` or a space:
+    ``grpo-100``, but no seed, beta or version.
+    """
     found: dict[str, list[tuple[float, int]]] = {}
     for i, name in enumerate(names):
         parts = _LAST_NUMBER.split(name, maxsplit=1)
-        if len(parts) == 3:
+        if len(parts) == 3 and _counts(parts[0], parts[1]):
             found.setdefault(f"{parts[0]}\0{parts[2]}", []).append((float(parts[1]), i))
     chains = [chain for chain in found.values() if len(chain) > 1]
     return [[i for _, i in chain] for chain in chains if chain == sorted(chain)]
+
+
+def _counts(before: str, number: str) -> bool:
+    """Whether a number in a name is that of a checkpoint, by what stands before it."""
+    word = before.rstrip("-_=: ")
+    if _COUNTED.search(word):
+        return True
+    return not _SETTING.search(word) and word != before and "." not in number and int(number) % _ROUND == 0
 
 
 def number_in(name: str) -> str:

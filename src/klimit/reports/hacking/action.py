@@ -103,17 +103,17 @@ _RULES = (_few_prompts, _no_horizon, _harmful, _helpless, _select, _stop, _go_on
 
 
 def _settings(findings: HackingFindings, kl: float) -> str:
-    """The beta and the N that go with a KL."""
+    """The beta that goes with a KL, and the best N with its own KL."""
     found = findings.found
     inside = np.isfinite(found.beta) & (found.kl > 0)
-    texts = []
+    text = ""
     if inside.any():
         beta = float(np.exp(np.interp(np.log(kl), np.log(found.kl[inside]), np.log(found.beta[inside]))))
-        texts.append(f"beta {RewardFormat.fitting(beta).price(beta)}")
+        text += f" (beta {RewardFormat.fitting(beta).price(beta)})"
     if findings.selects:
-        most = found.best_of_n.best.setting.estimate
-        texts.append(f"best-of-{most:g}")
-    return f" ({' or '.join(texts)})" if texts else ""
+        best = found.best_of_n.best
+        text += f" or at best-of-{best.setting.estimate:g} ({nats(best.kl.estimate)})"
+    return text
 
 
 def _more(findings: HackingFindings, times: float, about: str) -> str:
