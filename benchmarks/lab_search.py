@@ -3,8 +3,7 @@
 Each method trains on the safety world at beta 0.3 times the reward's spread with a few learning rates, falling to 0
 over 150 steps of 256 completions. Its exact KL-penalised objective on training prompts, as a share of the optimum,
 chooses the rate, between two that do worse; held-out prompts have no say in it. Both worlds are then trained with
-the rates found. Runs that are
-done are kept, so that the search can be stopped and gone on with.
+the rates found. Runs that are done are kept, so that the search can be stopped and gone on with.
 """
 
 from __future__ import annotations

@@ -10,8 +10,10 @@ pytest.importorskip("trl", reason="needs the extra train")
 
 import numpy as np
 
+from klimit.cli import lab as commands
 from klimit.cli.entry import run as run_command
 from klimit.errors import InputError
+from klimit.lab import Recipe
 from klimit.lab import study as studies
 from klimit.lab.findings import PARTS, QUANTITIES, Drawn
 from klimit.lab.methods import METHODS, Plan, plans
@@ -169,6 +171,27 @@ def test_a_policy_has_exact_rows_on_both_kinds_of_prompts_and_they_are_kept(safe
     assert again.convergence == found.convergence
 
 
+def test_a_run_is_followed_along_its_way_and_no_step_is_enumerated_twice(safety, monkeypatch):
+    plan, other = plans(safety, methods=["rloo"], betas=[0.3], steps=4, seeds=2)
+    drawn = Drawn(n_prompts=60, n_completions=16)
+    found, unfollowed = study(safety, [plan, other], drawn=drawn, curves=True)
+    assert [point.step for point in found.points] == [1, 2, 4]
+    assert [point.step for point in unfollowed.points] == [2, 4]
+    assert [point.samples for point in found.points] == [32, 64, 128]
+    for point in found.points:
+        law = safety.enumerate(folder_at(safety, plan, point.step))
+        assert point.share == pytest.approx(objective_share(safety, law, plan))
+        for which in ("held_out", "train"):
+            truth = safety.audit(law, prompts=which)
+            assert point.exact[which]["efficiency"] == pytest.approx(truth.efficiency)
+            assert point.exact[which]["limit_gain"] == pytest.approx(truth.limit_gain)
+            assert sum(point.parts[which].values()) == pytest.approx(truth.kl, rel=1e-6)
+    assert found.convergence.earlier == found.points[-2].share
+    monkeypatch.setattr(type(safety), "enumerate", lambda *_: pytest.fail("enumerated again"))
+    again = study(safety, [plan, other], drawn=drawn, curves=True)
+    assert [each.points for each in again] == [found.points, unfollowed.points]
+
+
 def test_time_left_is_told_before_every_run_that_is_not_done(safety):
     wanted = [one(safety, betas=[2.0]), one(safety), one(safety, betas=[3.0])]
     train_run(safety, wanted[1], print)
@@ -238,6 +261,50 @@ def test_the_command_trains_and_says_first_how_much_of_the_limit_was_got(lab, tm
     assert [row["name"] for row in found["proxies"]] == ["first", "second", "first+second"]
     assert "first+second" in out
     assert found["limit"][0].keys() >= {"kl", "gain"}
+
+
+def test_the_full_study_follows_all_methods_with_several_seeds_and_trains_on_proxies(
+    lab, safety, tmp_path, monkeypatch
+):
+    assert set(commands._FULL_PROXIES) < {proxy.name for proxy in Recipe("safety").proxies}
+    assert len(commands._FULL_BETAS) >= 4
+    assert commands._FULL_SEEDS >= 3
+    for name, less in (("_FULL_BETAS", (0.3,)), ("_FULL_SEEDS", 2), ("_FULL_PROXIES", ("first",))):
+        monkeypatch.setattr(commands, name, less)
+    files = {name: tmp_path / f"lab.{name}" for name in ("json", "png", "svg")}
+    status, out, _ = lab(
+        "safety", "--full", "--steps", 4, "--json", files["json"], "--plot", files["png"], "--plot-curves", files["svg"]
+    )  # fmt: skip
+    assert status == 0
+    found = json.loads(files["json"].read_text())
+    runs = [(row["kind"], row["seed"]) for row in found["policies"] if row["kind"] != "best-of-n"]
+    methods = ("grpo", "grpo-trl", "rloo", "ppo")
+    assert sorted(runs) == sorted(
+        [(method, seed) for method in methods for seed in (0, 1)]
+        + [("grpo on first", 0), ("ppo on first", 0)]
+    )
+    for curve in found["curves"]:
+        followed = curve["seed"] == 0 and curve["kind"] in methods
+        assert [point["step"] for point in curve["points"]] == ([1, 2, 4] if followed else [2, 4])
+        for point in curve["points"]:
+            for which in ("held_out", "train"):
+                assert point[which]["missing_reward"] >= -1e-9
+    ends = {curve["name"]: curve["points"][-1]["held_out"] for curve in found["curves"]}
+    for row in found["policies"][len(found["policies"]) - len(runs) :]:
+        assert ends[row["name"]]["gain"] == row["gain"]
+        assert row["gain"] + ends[row["name"]]["missing_reward"] == pytest.approx(row["limit_gain"])
+    assert "ppo on first" in out
+    drawn = files["svg"].read_text()
+    assert "<svg" in drawn
+    assert files["png"].read_bytes()[:4] == b"\x89PNG"
+
+
+def test_curves_need_training(lab):
+    for option in (["--curves"], ["--full"], ["--plot-curves", "curves.png"]):
+        status, out, err = lab("safety", "--no-train", *option)
+        assert (status, out) == (2, "")
+        assert err.count("\n") == 1
+        assert "leave out --no-train" in err
 
 
 @pytest.mark.parametrize(

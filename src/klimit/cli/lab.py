@@ -25,7 +25,7 @@ def lab(
     ] = True,
     methods: Annotated[
         str | None,
-        typer.Option(metavar="M,...", help="grpo, ppo, rloo, grpo-trl.", show_default="grpo,ppo"),
+        typer.Option(metavar="M,...", help="grpo, ppo, rloo, grpo-trl, ppo-lambda.", show_default="grpo,ppo"),
     ] = None,
     betas: Annotated[
         str | None,
@@ -41,7 +41,12 @@ def lab(
     ] = None,
     full: Annotated[
         bool,
-        typer.Option("--full", help="4 betas, 3 seeds, all methods, and training on two of the proxies."),
+        typer.Option(
+            "--full", help="4 betas, 3 seeds, four methods, curves, and training on two of the proxies."
+        ),
+    ] = False,
+    curves: Annotated[
+        bool, typer.Option("--curves", help="Enumerate the policies along the runs of the first seed too.")
     ] = False,
     seed: Annotated[int, typer.Option(metavar="S", help="Of the world, and of the samples.")] = 0,
     cache: Annotated[
@@ -56,6 +61,12 @@ def lab(
     plot: Annotated[
         str | None, typer.Option(metavar="FIGURE", help="Draw the plane: .png, .svg or .pdf.")
     ] = None,
+    plot_curves: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIGURE", help="Draw what is missed, by completions drawn and by KL; with --curves."
+        ),
+    ] = None,
 ) -> None:
     """Train policies in a small world of language models, and hold them against its exact limit.
 
@@ -69,19 +80,29 @@ def lab(
       klimit lab safety
       klimit lab summarization --json lab.json --plot lab.png
       klimit lab safety --methods rloo --betas 0.3 --steps 150
+      klimit lab safety --plot-curves curves.png
       klimit lab safety --no-train
     """
     from klimit.errors import InputError
 
     if prompts not in _PROMPTS:
         raise InputError(f"--prompts {prompts}: choose one of {', '.join(_PROMPTS)}")
-    check_outputs({"--json": json}, {"--plot": plot}, inputs=[])
+    if not train and (full or curves or plot_curves):
+        raise InputError("--full, --curves and --plot-curves are of training; leave out --no-train")
+    check_outputs({"--json": json}, {"--plot": plot, "--plot-curves": plot_curves}, inputs=[])
     chosen = _chosen(methods, betas, seeds, steps, full=full)
     if train:
         _check(chosen)
     opened = open_it(world, seed=seed, cache=cache)
     trained = (
-        _train(opened, chosen, _PROMPTS[prompts], seed, proxies=_FULL_PROXIES if full else ())
+        _train(
+            opened,
+            chosen,
+            _PROMPTS[prompts],
+            seed,
+            proxies=_FULL_PROXIES if full else (),
+            curves=full or curves or plot_curves is not None,
+        )
         if train
         else ()
     )
@@ -93,8 +114,9 @@ def lab(
 
     results = None if json is None else to_json(lab_payload(findings, trained, proxies))
     contents = {} if results is None or json == STDOUT else {str(json): results.encode()}
-    if plot is not None:
-        contents[plot] = _figure(findings, trained, plot)
+    for path, draw in ((plot, _plane), (plot_curves, _curves)):
+        if path is not None:
+            contents[path] = draw(findings, trained, path)
     stdout = results if json == STDOUT else None
     deliver(contents, notes=[], words=lab_report(findings, trained, proxies), stdout=stdout)
 
@@ -125,7 +147,9 @@ def _check(chosen: dict[str, Any]) -> None:
         trainer_of(METHODS[name].algorithm)
 
 
-def _train(opened: Any, chosen: dict[str, Any], prompts: Any, seed: int, *, proxies: tuple[str, ...]) -> Any:
+def _train(
+    opened: Any, chosen: dict[str, Any], prompts: Any, seed: int, *, proxies: tuple[str, ...], curves: bool
+) -> Any:
     """Train and audit; the proxies with one seed, by the methods of the short study."""
     from klimit.lab.findings import Drawn
     from klimit.lab.methods import DEFAULT, plans
@@ -135,7 +159,9 @@ def _train(opened: Any, chosen: dict[str, Any], prompts: Any, seed: int, *, prox
     if proxies:
         made += plans(opened, **{**chosen, "methods": DEFAULT, "seeds": 1}, rewards=proxies)
     with models.resumable():
-        return study(opened, made, prompts=(prompts, "train"), drawn=Drawn(seed=seed), say=models.say)
+        return study(
+            opened, made, prompts=(prompts, "train"), drawn=Drawn(seed=seed), curves=curves, say=models.say
+        )
 
 
 def _proxies(opened: Any, prompts: Any, betas: Any) -> Any:
@@ -146,11 +172,18 @@ def _proxies(opened: Any, prompts: Any, betas: Any) -> Any:
         return proxy_rows(opened, prompts=prompts, betas=betas)
 
 
-def _figure(findings: Any, trained: Any, path: str) -> bytes:
+def _plane(findings: Any, trained: Any, path: str) -> bytes:
     from klimit.reports.axes import figure_bytes
     from klimit.reports.lab.figure import draw_lab
 
     return figure_bytes(draw_lab(findings, trained), path)
+
+
+def _curves(findings: Any, trained: Any, path: str) -> bytes:
+    from klimit.reports.axes import figure_bytes
+    from klimit.reports.lab.curves import draw_curves
+
+    return figure_bytes(draw_curves(findings, trained), path)
 
 
 def open_it(world: str, *, seed: int, cache: str | None) -> Any:

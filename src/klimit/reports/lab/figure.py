@@ -11,6 +11,7 @@ from klimit.lab.findings import LabFindings
 from klimit.lab.study import Trained
 from klimit.lab.world import Which
 from klimit.reports.axes import finish, new_axes, plain
+from klimit.reports.lab.marks import called, kinds_of, marks
 from klimit.reports.lab.trained import short_verdict
 from klimit.reports.labels import ABOVE, NEAR, Labels
 from klimit.reports.style import BEST, GREY, LIMIT, POLICY, SMALL, TEXT
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_MARKS = ("D", "s", "^", "v", "P", "X")
 _POINTS = 120
 
 
@@ -43,7 +43,7 @@ def draw_lab(findings: LabFindings, trained: Sequence[Trained]) -> Figure:
         style: dict[str, Any] = (
             {"linewidth": 2.6} if which == prompts else {"linewidth": 1.2, "linestyle": "--"}
         )
-        name = _called(which) if len(limits) > 1 else ""
+        name = called(which) if len(limits) > 1 else ""
         ax.plot([0, *kl], [0, *gain], color=LIMIT, zorder=3, label=f"exact limit{name}", **style)
     at = np.array([[row.exact["kl"], row.exact["gain"]] for row in best]).T
     ax.plot(
@@ -64,14 +64,8 @@ def draw_lab(findings: LabFindings, trained: Sequence[Trained]) -> Figure:
     return figure  # type: ignore[no-any-return]
 
 
-def _called(which: Which) -> str:
-    return {"held_out": ", held-out prompts", "train": ", trained on", "all": ", all prompts"}[which]
-
-
 def _draw_trained(ax: Axes, trained: Sequence[Trained], prompts: Which) -> None:
-    kinds = list(dict.fromkeys(each.plan.kind for each in trained))
-    shades = np.linspace(0.0, 0.55, max(len(kinds), 2))
-    for kind, mark, shade in zip(kinds, _MARKS * len(kinds), shades, strict=False):
+    for kind, (mark, colour) in marks(kinds_of(trained)).items():
         mine = [each for each in trained if each.plan.kind == kind]
         for each in mine:
             both = [each.rows[which].exact for which in each.rows]
@@ -79,11 +73,10 @@ def _draw_trained(ax: Axes, trained: Sequence[Trained], prompts: Which) -> None:
         for which in mine[0].rows:
             points = [each.rows[which].exact for each in mine]
             filled = which == prompts
-            colour = POLICY if shade == 0 else str(float(shade))
             ax.plot(
                 [x["kl"] for x in points], [x["gain"] for x in points], mark, color=colour, markersize=6.5,
                 markerfacecolor=colour if filled else "white", zorder=8 if filled else 7,
-                label=f"{kind}{_called(which)}",
+                label=f"{kind}{called(which)}",
             )  # fmt: skip
 
 

@@ -36,6 +36,7 @@ def lab_payload(
             *(policy_row(row) for row in findings.policies),
             *(trained_row(findings, each) for each in trained),
         ],
+        "curves": [curve(each) for each in trained],
         "proxies": [asdict(row) for row in proxies],
     }
 
@@ -53,6 +54,33 @@ def trained_row(findings: LabFindings, trained: Trained) -> dict[str, Any]:
         "beta_in_spreads": trained.plan.multiple,
         "training": settings(world, trained.plan).to_dict(),
         "objective": {**asdict(convergence), "change": convergence.change, "settled": convergence.settled},
+    }
+
+
+def curve(trained: Trained) -> dict[str, Any]:
+    """A run along its way, exact: as many of its steps as were enumerated."""
+    plan = trained.plan
+    return {
+        "name": plan.name,
+        "kind": plan.kind,
+        "beta": plan.beta,
+        "seed": plan.seed,
+        "points": [
+            {
+                "step": point.step,
+                "samples": point.samples,
+                "objective": point.share,
+                **{
+                    which: {
+                        **exact,
+                        "missing_reward": exact["limit_gain"] - exact["gain"],
+                        "parts": point.parts[which],
+                    }
+                    for which, exact in point.exact.items()
+                },
+            }
+            for point in trained.points
+        ],
     }
 
 

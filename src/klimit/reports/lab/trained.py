@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from klimit.lab.findings import PARTS, LabFindings, PolicyRow
 from klimit.lab.study import Trained
 from klimit.reports.lab.columns import columns
+from klimit.reports.lab.marks import kinds_of
 from klimit.reports.numbers import RewardFormat, percent
 
 _ON = {"held_out": "on held-out prompts", "train": "on the prompts trained on", "all": "on all prompts"}
@@ -14,7 +15,7 @@ _ON = {"held_out": "on held-out prompts", "train": "on the prompts trained on", 
 
 def verdict(findings: LabFindings, trained: Sequence[Trained]) -> list[str]:
     """Which method gets how much of the limit at its KL, and whether the runs came to rest."""
-    by_kind = {kind: [each for each in trained if each.plan.kind == kind] for kind in _kinds(trained)}
+    by_kind = {kind: [each for each in trained if each.plan.kind == kind] for kind in kinds_of(trained)}
     lines = []
     for which in trained[0].rows:
         shares = [f"{kind} {_range([each.rows[which] for each in runs])}" for kind, runs in by_kind.items()]
@@ -27,14 +28,10 @@ def verdict(findings: LabFindings, trained: Sequence[Trained]) -> list[str]:
 def short_verdict(findings: LabFindings, trained: Sequence[Trained]) -> str:
     """Two lines above a figure."""
     which = findings.prompts
-    names = {kind: [t.rows[which] for t in trained if t.plan.kind == kind] for kind in _kinds(trained)}
+    names = {kind: [t.rows[which] for t in trained if t.plan.kind == kind] for kind in kinds_of(trained)}
     shares = [f"{kind} {_range(rows)}" for kind, rows in names.items()][:3]
     first = f"{findings.world.task.name}, {_ON[which]}: of the limit"
     return f"{first}\n{', '.join([*shares, f'best-of-N {_range(findings.policies)}'])}"
-
-
-def _kinds(trained: Sequence[Trained]) -> list[str]:
-    return list(dict.fromkeys(each.plan.kind for each in trained))
 
 
 def _sizes(findings: LabFindings) -> str:
