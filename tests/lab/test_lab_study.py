@@ -162,7 +162,9 @@ def test_a_policy_has_exact_rows_on_both_kinds_of_prompts_and_they_are_kept(safe
         row, truth = found.rows[which], safety.audit(law, prompts=which)
         for name in QUANTITIES:
             assert row.exact[name] == pytest.approx(float(getattr(truth, name)))
-        assert sum(row.parts[part] for part in PARTS) == pytest.approx(row.exact["kl"], rel=1e-6)
+        for part in PARTS:
+            assert row.parts[part] == pytest.approx(getattr(truth, part), rel=1e-6, abs=1e-9)
+        assert sum(row.parts.values()) == pytest.approx(row.exact["kl"], rel=1e-6)
         assert (row.kind, row.beta, row.seed) == ("rloo", plan.beta, 0)
     assert found.convergence.share == pytest.approx(objective_share(safety, law, plan))
     monkeypatch.setattr(studies, "checkpoint_row", lambda *_, **__: pytest.fail("audited again"))

@@ -19,6 +19,7 @@ from klimit.errors import InputError, KlimitWarning
 from klimit.lab.world import Law, Which, World
 from klimit.limit.result import Frontier
 from klimit.testsystems import PolicyTables
+from klimit.testsystems.policy_levels import kl_rows
 from klimit.values import Value
 
 BUDGETS = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0)
@@ -155,7 +156,7 @@ def find(
 def _best_row(world: World, prompts: Which, n: int, estimates: dict[str, Value]) -> PolicyRow:
     itself = world.audit(world.base, prompts=prompts)
     tables = PolicyTables.best_of(itself.base, itself.rewards, n)
-    exact, parts = numbers_of(tables)
+    exact, parts = ({each: float(getattr(tables, each)) for each in names} for names in (EXACT, PARTS))
     return PolicyRow(f"best-of-{n}", "best-of-n", None, None, exact, parts, dict(estimates), {})
 
 
@@ -187,16 +188,29 @@ def checkpoint_row(
     policy, base = tables.sample(settings.n_prompts, settings.n_completions, seed=settings.seed)
     with _settled():
         found = cast(Audit, klimit.audit(policy, base=base))
-    exact, parts = numbers_of(tables)
+    exact, parts = numbers_of(world, law, prompts)
     estimates = {each: getattr(found, each) for each in QUANTITIES}
     part_estimates = {} if found.parts is None else {each: getattr(found.parts, each) for each in PARTS}
     return PolicyRow(name, kind, beta, seed, exact, parts, estimates, part_estimates)
 
 
-def numbers_of(tables: PolicyTables) -> tuple[dict[str, float], dict[str, float]]:
-    """A policy's ``exact`` and ``parts``."""
-    exact, parts = ({name: float(getattr(tables, name)) for name in names} for names in (EXACT, PARTS))
-    return exact, parts
+def numbers_of(world: World, law: Law, prompts: Which) -> tuple[dict[str, float], dict[str, float]]:
+    """A policy's ``exact`` and ``parts``: those of :meth:`klimit.lab.World.audit`, most by views, which are few.
+
+    What a policy does between completions that the reward does not tell apart is its off-reward KL, and nothing else.
+    """
+    rows = world.prompts.rows(prompts)
+    seen = PolicyTables(world.base.views(rows), law.views(rows), world.rewards(prompts=prompts))
+    kl = float(kl_rows(law.probabilities(rows), world.base.probabilities(rows)).mean())
+    limit = float(world.limit(prompts=prompts).frontier([kl])[0])
+    exact = {
+        "kl": kl,
+        "gain": seen.gain,
+        "efficiency": seen.gain / limit if limit > 0 else float("nan"),
+        "limit_gain": limit,
+    }
+    parts = {name: float(getattr(seen, name)) for name in PARTS[:-1]}
+    return exact, {**parts, "off_reward": kl - seen.reward_law_kl}
 
 
 def _value(estimate: float, low: float, high: float) -> Value:

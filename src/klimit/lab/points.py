@@ -34,7 +34,7 @@ class Point:
 def point_between(world: World, plan: Plan, step: int, prompts: Sequence[Which]) -> Point:
     """A step before the end: the policy that was kept is enumerated."""
     law = world.enumerate(folder_at(world, plan, step))
-    found = {which: numbers_of(world.audit(law, prompts=which)) for which in prompts}
+    found = {which: numbers_of(world, law, which) for which in prompts}
     return Point(
         step,
         step * settings(world, plan).batch_size,
