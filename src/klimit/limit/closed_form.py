@@ -79,7 +79,7 @@ class ClosedForm:
         """The limit itself: nothing is uncertain about it."""
         value = _solve(kl)[0] / self.scale
         none = np.zeros_like(value)
-        return Estimates(value, value, value, np.zeros((self.n_prompts, len(value))), none, none)
+        return Estimates(value, value, value, none, none, lambda: np.zeros((self.n_prompts, len(value))))
 
     def beta(self, kl: Array) -> Array:
         """The price of the next nat."""

@@ -13,10 +13,13 @@ Three things are done about it, all of them after averaging over prompts:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from klimit.limit.dual import Array
 from klimit.limit.levels import PromptLevels
@@ -36,7 +39,7 @@ _ENOUGH = 256
 _SKEW_CAP, _SKEW_SHIFT_CAP = 3.0, 1.2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Estimates:
     """Means over prompts at ``K`` points, with intervals.
 
@@ -44,17 +47,28 @@ class Estimates:
         value: point estimates, ``(K,)``.
         low: lower end of the interval.
         high: upper end of the interval.
-        influence: mean-zero influence of each prompt on ``value``, ``(P, K)``.
         standard_error: of ``value``, for the target asked for.
         bias: half-width allowed for the bias that remains.
+        influences: gives the mean-zero influence of each prompt on ``value``, ``(P, K)``.
     """
 
     value: Array
     low: Array
     high: Array
-    influence: Array
     standard_error: Array
     bias: Array
+    influences: Callable[[], Array]
+
+    @cached_property
+    def influence(self) -> Array:
+        """Mean-zero influence of each prompt on ``value``, ``(P, K)``."""
+        return self.influences()
+
+    def times(self, factor: Array) -> Estimates:
+        """The same of a multiple, by factors ``(K,)`` above 0."""
+        names = ("value", "low", "high", "standard_error", "bias")
+        scaled = {name: getattr(self, name) * factor for name in names}
+        return Estimates(**scaled, influences=lambda: self.influence * factor)
 
 
 def _ratio(d1: Array, d2: Array, noise: Array) -> Array:
@@ -98,42 +112,96 @@ def remaining_bias(d1: Array, d2: Array, correction: Array | None = None) -> Arr
     return _BIAS_SHARE * np.maximum(np.abs(d1), np.abs(d2) / 2)
 
 
-def _extrapolated_influence(level: Array, d1: Array, d2: Array, *, smooth: bool) -> Array:
-    """Influence ``(P, K)`` of each prompt on the extrapolated mean, by the delta method."""
-    b1, b2, noise = d1.mean(axis=0), d2.mean(axis=0), noise_of_difference(d1, d2)
+@dataclass(frozen=True, eq=False)
+class _Moments:
+    """What intervals need of the prompts: means and covariances of estimates and their differences.
+
+    All are of the finest corrected estimate ``J_n`` and of the differences ``d1 = J_n - J_{n/2}`` and
+    ``d2 = J_{n/2} - J_{n/4}``, in that order.
+
+    Attributes:
+        n_prompts: how many.
+        mean: ``(3, K)``.
+        covariance: over prompts (``ddof=1``), ``(3, 3, K)``; infinite for one prompt.
+        skew: skewness of ``J_n + d1 / 3`` over prompts, ``(K,)``.
+    """
+
+    n_prompts: int
+    mean: Array
+    covariance: Array
+    skew: Array
+
+    @classmethod
+    def of(cls, levels: PromptLevels) -> _Moments:
+        """Of estimates of prompts."""
+        finest, half, quarter = levels.corrected
+        parts = np.stack([finest, finest - half, half - quarter])
+        n_prompts = len(finest)
+        mean = parts.mean(axis=1)
+        parts -= mean[:, None]
+        fast = parts[0] + parts[1] / 3
+        spread = np.sqrt((fast * fast).mean(axis=0))
+        third = (fast * fast * fast).mean(axis=0)
+        skew = np.divide(third, spread**3, out=np.zeros_like(third), where=spread > 0)
+        covariance = np.full((3, 3, len(skew)), np.inf)
+        if n_prompts > 1:
+            for i in range(3):
+                for j in range(i + 1):
+                    covariance[i, j] = covariance[j, i] = (parts[i] * parts[j]).sum(axis=0) / (n_prompts - 1)
+        return cls(n_prompts, mean, covariance, skew)
+
+    def variance(self, weights: Array) -> Array:
+        """Over prompts, of a combination with weights ``(3, K)``; infinite for one prompt."""
+        if self.n_prompts < 2:
+            return np.full(self.skew.shape, np.inf)
+        return np.asarray(np.maximum(np.einsum("ik,ijk,jk->k", weights, self.covariance, weights), 0.0))
+
+    @property
+    def noise(self) -> Array:
+        """Sampling variance of the mean of ``d1 - q d2``; see :func:`noise_of_difference`."""
+        return self.variance(_weights(self, 0.0, 1.0, -_RATIO_LOW)) / self.n_prompts
+
+
+def _weights(moments: _Moments, finest: ArrayLike, d1: ArrayLike, d2: ArrayLike) -> Array:
+    shape = moments.skew.shape
+    return np.stack([np.broadcast_to(np.asarray(each, dtype=np.float64), shape) for each in (finest, d1, d2)])
+
+
+def _extrapolated_weights(moments: _Moments, *, smooth: bool) -> Array:
+    """How the extrapolated mean moves with those of estimate and differences, by the delta method: ``(3, K)``."""
+    (_, b1, b2), noise = moments.mean, moments.noise
     if not np.isfinite(noise).all():
-        return np.zeros_like(level)
+        return np.zeros_like(moments.mean)
     q = _ratio(b1, b2, noise)
     if smooth:
-        influence = level + q / (1 - q) * d1 + _by_noisy_ratio(d1, d2, noise)
-        return np.asarray(influence - influence.mean(axis=0))
+        by_d1, by_d2 = _by_noisy_ratio(moments, noise)
+        return _weights(moments, 1.0, q / (1 - q) + by_d1, by_d2)
     free = (q > _RATIO_LOW) & (q < _RATIO_HIGH)
     scale = np.where(free, b2**2 + noise, 1.0)
     # Where the ratio is clipped it does not move with the data; both differences are positive where it is not.
     by_q = np.where(free, b1 / (1 - q) ** 2 / scale, 0.0)
-    influence = level + (q / (1 - q) + by_q * b2) * d1 + by_q * (b1 - 2 * q * b2) * d2
-    return np.asarray(influence - influence.mean(axis=0))
+    return _weights(moments, 1.0, q / (1 - q) + by_q * b2, by_q * (b1 - 2 * q * b2))
 
 
-def _by_noisy_ratio(d1: Array, d2: Array, noise: Array) -> Array:
-    """What the ratio's own sampling error adds to the influences, ``(P, K)``.
+def _by_noisy_ratio(moments: _Moments, noise: Array) -> tuple[Array, Array]:
+    """What the ratio's own sampling error adds to the weights of ``d1`` and ``d2``.
 
     The delta method gives the clipped ratio a huge error just below its highest value and none just above. Here it is
     the spread of ``q/(1-q)`` for a normal ratio that is clipped: the same where the ratio is well known, bounded where
     it is not, and without a leap.
     """
-    b1, b2 = d1.mean(axis=0), d2.mean(axis=0)
+    _, b1, b2 = moments.mean
     slow = (b1 > 0) & (b2 > 0)
     scale = np.where(slow, b2**2 + noise, 1.0)
     raw = (b1 * b2 + _RATIO_LOW * noise) / scale
-    influence = (b2 * d1 + (b1 - 2 * raw * b2) * d2) / scale
-    error = influence.std(axis=0, ddof=1) / np.sqrt(len(d1))
-    nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
+    weights = _weights(moments, 0.0, b2 / scale, (b1 - 2 * raw * b2) / scale)
+    error = np.sqrt(moments.variance(weights) / moments.n_prompts)
+    nodes, shares = np.polynomial.hermite_e.hermegauss(_NODES)
     drawn = np.clip(raw + error * nodes[:, None], _RATIO_LOW, _RATIO_HIGH)
-    weights, added = weights / weights.sum(), drawn / (1 - drawn)
-    spread = np.sqrt(np.maximum(weights @ added**2 - (weights @ added) ** 2, 0.0))
+    shares, added = shares / shares.sum(), drawn / (1 - drawn)
+    spread = np.sqrt(np.maximum(shares @ added**2 - (shares @ added) ** 2, 0.0))
     share = np.divide(spread, error, out=np.zeros_like(error), where=slow & (error > 0))
-    return np.asarray(b1 * share * influence)
+    return b1 * share * weights[1], b1 * share * weights[2]
 
 
 @dataclass(frozen=True)
@@ -163,53 +231,67 @@ class Inference:
 
     def _simple(self, values: Array, levels: PromptLevels) -> Estimates:
         mean = values.mean(axis=0)
-        influence = values - mean
-        error = self._error(influence, influence, levels)
+        variance = values.var(axis=0, ddof=1) if len(values) > 1 else np.full(mean.shape, np.inf)
+        error = self._error(variance, variance, self._within(levels), len(values))
         half = self.quantile(len(values)) * error
-        return Estimates(mean, mean - half, mean + half, influence, error, np.zeros_like(mean))
+        return Estimates(mean, mean - half, mean + half, error, np.zeros_like(mean), lambda: values - mean)
 
     def _corrected(self, levels: PromptLevels) -> Estimates:
-        finest = levels.corrected[0]
-        d1, d2 = finest - levels.corrected[1], levels.corrected[1] - levels.corrected[2]
-        b1, b2 = d1.mean(axis=0), d2.mean(axis=0)
-        base = finest - finest.mean(axis=0)
-        fast = base + (d1 - b1) / 3
-        free = _extrapolated_influence(finest, d1, d2, smooth=self.smooth)
-        fast_error = self._error(fast, base, levels)
-        free_error = np.maximum(self._error(free, base, levels), self._error(base, base, levels))
-        start = finest.mean(axis=0) + np.minimum(levels.shift, 0.5 * fast_error)
+        moments = _Moments.of(levels)
+        finest, b1, b2 = moments.mean
+        by_fast = _weights(moments, 1.0, 1 / 3, 0.0)
+        by_free = _extrapolated_weights(moments, smooth=self.smooth)
+        base, within = moments.covariance[0, 0], self._within(levels)
+        fast_error, free_error, plain_error = (
+            self._error(variance, base, within, moments.n_prompts)
+            for variance in (moments.variance(by_fast), moments.variance(by_free), base)
+        )
+        free_error = np.maximum(free_error, plain_error)
+        start = finest + np.minimum(levels.shift, 0.5 * fast_error)
         richardson = start + b1 / 3
-        extrapolated = start + extrapolate(b1, b2, noise_of_difference(d1, d2))
-        correction = finest.mean(axis=0) - levels.plug_in.mean(axis=0) if levels.estimated else None
+        extrapolated = start + extrapolate(b1, b2, moments.noise)
+        correction = finest - levels.plug_in.mean(axis=0) if levels.estimated else None
         bias = remaining_bias(b1, b2, correction)
-        quantile = self.quantile(len(finest))
-        skewed = quantile + self._skew_shift(fast)
+        quantile = self.quantile(moments.n_prompts)
+        skewed = quantile + self._skew_shift(moments)
         low = np.minimum(richardson, extrapolated) - quantile * fast_error - bias
         high = np.maximum(richardson + skewed * fast_error, extrapolated + skewed * free_error) + bias
         allowance = bias + np.abs(extrapolated - richardson)
         if self.name == "richardson":
-            return Estimates(richardson, low, high, fast, fast_error, allowance)
-        return Estimates(extrapolated, low, high, free, free_error, allowance)
+            return Estimates(
+                richardson, low, high, fast_error, allowance, lambda: _influence(levels, by_fast)
+            )
+        return Estimates(extrapolated, low, high, free_error, allowance, lambda: _influence(levels, by_free))
 
-    def _error(self, influence: Array, base: Array, levels: PromptLevels) -> Array:
-        """Standard error of the mean of ``influence``; ``base`` is that of the estimate before extrapolation."""
-        n_prompts = len(influence)
+    def _within(self, levels: PromptLevels) -> Array:
+        """Mean sampling variance of a prompt's estimate, ``(K,)``; a few prompts are enough to tell a coincidence."""
+        n_prompts = levels.corrected.shape[1]
+        if self.target == "these-prompts":
+            return np.asarray(levels.within(slice(None)).mean(axis=0) * (1 + 1 / n_prompts))
+        return np.asarray(levels.within(slice(None, None, max(1, n_prompts // _ENOUGH))).mean(axis=0))
+
+    def _error(self, variance: Array, base: Array, within: Array, n_prompts: int) -> Array:
+        """Standard error of a mean over prompts.
+
+        Args:
+            variance: over prompts, of what is averaged.
+            base: the same before extrapolation.
+            within: of it, within prompts.
+            n_prompts: how many.
+        """
         if self.target == "population":
             if n_prompts < 2:
-                return np.full(influence.shape[1], np.inf)
-            total = influence.var(axis=0, ddof=1)
-            # A few prompts are enough to tell a coincidence.
-            within = levels.within(slice(None, None, max(1, n_prompts // _ENOUGH))).mean(axis=0)
+                return np.full(variance.shape, np.inf)
             # Prompts that agree by chance are no surer than their own completions.
-            return np.asarray(np.sqrt(np.where(total < _DEGENERATE * within, within, total) / n_prompts))
-        # What the extrapolation itself adds shows between prompts only: few of them get an allowance for it.
-        within = levels.within(slice(None)).mean(axis=0) * (1 + 1 / n_prompts)
+            return np.asarray(
+                np.sqrt(np.where(variance < _DEGENERATE * within, within, variance) / n_prompts)
+            )
         if n_prompts < 2:
             return np.asarray(np.sqrt(within))
+        # What the extrapolation itself adds shows between prompts only: few of them get an allowance for it.
         # A corrected estimate differs from its uncorrected base in noise within prompts only.
-        between = np.maximum(base.var(axis=0, ddof=1) - within, 0.0)
-        total = np.maximum(influence.var(axis=0, ddof=1) - between, within)
-        return np.asarray(np.sqrt(total / n_prompts))
+        between = np.maximum(base - within, 0.0)
+        return np.asarray(np.sqrt(np.maximum(variance - between, within) / n_prompts))
 
     def quantile(self, n_prompts: int) -> float:
         """Two-sided quantile of Student's t over prompts, or of the normal law when the prompts are given."""
@@ -220,13 +302,19 @@ class Inference:
             return float(stdtrit(n_prompts - 1, tail))
         return float(ndtri(tail))
 
-    def _skew_shift(self, influence: Array) -> Array:
+    def _skew_shift(self, moments: _Moments) -> Array:
         """How much further the upper end lies for skewed influences (Cornish-Fisher, Student's t with skewness)."""
-        spread = influence.std(axis=0)
-        third = (influence * influence * influence).mean(axis=0)
-        skew = np.divide(third, spread**3, out=np.zeros_like(third), where=spread > 0)
         from scipy.special import ndtri
 
         z = float(ndtri(0.5 + self.level / 2))
-        shift = 3 * np.clip(skew, -_SKEW_CAP, _SKEW_CAP) * (1 + 2 * z**2) / (6 * np.sqrt(len(influence)))
+        skew = np.clip(moments.skew, -_SKEW_CAP, _SKEW_CAP)
+        shift = 3 * skew * (1 + 2 * z**2) / (6 * np.sqrt(moments.n_prompts))
         return np.asarray(np.clip(shift, 0.0, _SKEW_SHIFT_CAP))
+
+
+def _influence(levels: PromptLevels, weights: Array) -> Array:
+    """Of each prompt, ``(P, K)``, on the mean that weighs estimate and differences so."""
+    finest, half, quarter = levels.corrected
+    by_finest, by_d1, by_d2 = weights
+    influence = (by_finest + by_d1) * finest + (by_d2 - by_d1) * half - by_d2 * quarter
+    return np.asarray(influence - influence.mean(axis=0))

@@ -336,9 +336,7 @@ class Frontier:
             return estimates, beta
         # Below the grid the limit follows its expansion, to a relative error of the order of the budget.
         ratio = self.next_term(kl) / self.next_term(reached)
-        names = ("value", "low", "high", "influence", "standard_error", "bias")
-        scaled = Estimates(**{name: getattr(estimates, name) * ratio for name in names})
-        return scaled, beta * np.sqrt(reached / kl)
+        return estimates.times(ratio), beta * np.sqrt(reached / kl)
 
     def _curve(self, kl: Array) -> tuple[Array, Array, Array, Array]:
         """Gain, lower and upper end, and beta at each budget."""
