@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from klimit.limit.kernels import deal, deal_seed, grid, prompt_key, prompt_statistics
+from klimit.limit.dealing import deal, prompt_key
+from klimit.limit.kernels import deal_seed, grid, prompt_statistics
 
 T_LOW, OCTAVES = 0.05, 7
 

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from klimit.limit.dealing import deal_prompts
 from klimit.limit.dual import Array
-from klimit.limit.kernels import deal_prompts, deal_seed
+from klimit.limit.kernels import deal_seed
 from klimit.order_statistics import best_weights
 from klimit.rewards.transforms import RANK, Transform, transform_column
 from klimit.samples.sorting import SortedGroup, for_sorted_groups

@@ -15,20 +15,12 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from klimit.limit.dealing import deal, prompt_key
 from klimit.limit.dual import Array
 from klimit.limit.estimator import noise_of_difference
-from klimit.limit.kernels import (
-    STEPS,
-    add_and_square,
-    deal,
-    deal_seed,
-    deals_for,
-    fill_powers,
-    grid,
-    in_chunks,
-    prompt_key,
-)
+from klimit.limit.kernels import STEPS, deal_seed, deals_for, grid, in_chunks
 from klimit.limit.levels import MeanLevels, PromptLevels
+from klimit.limit.plug_in import add_and_square, fill_powers
 from klimit.limit.preparation import T_LOW, Rewards
 
 MIN_COMPLETIONS = 8

@@ -22,9 +22,10 @@ from klimit.limit.average import AverageBudget
 from klimit.limit.blocks import DEPTH, Blocks, deals_for_blocks, dealt
 from klimit.limit.dual import Array, Grid
 from klimit.limit.estimator import Estimator
-from klimit.limit.kernels import PromptStatistics, grid, plug_in_statistics
+from klimit.limit.kernels import PromptStatistics, grid
 from klimit.limit.levels import MeanLevels, PromptLevels
 from klimit.limit.per_prompt import PerPromptBudget, minima
+from klimit.limit.plug_in import plug_in_statistics
 from klimit.limit.preparation import T_LOW, Rewards, octaves_needed
 
 _OCTAVES = 12  # of a per-prompt budget's grid

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from klimit.limit.kernels import prompt_key
+from klimit.limit.dealing import prompt_key
 
 Ints = NDArray[np.int64]
 

@@ -1,0 +1,285 @@
+"""The compiled pass over a chunk of prompts: log-mean-exps and their jackknives, whole and in random blocks.
+
+Every prompt is worked on by itself and gives rows of the results: the same in whatever chunk it comes. The samples are
+dealt into four quarters; two of them make a half, the halves the whole. These seven blocks are rows of most arrays
+here: the whole is row 0, the halves 1 and 2, the quarters 3 to 6. Columns are the tilts.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from klimit.limit.dealing import deal_with, prompt_key
+from klimit.limit.dual import Array
+from klimit.limit.elementary import exp, log
+from klimit.limit.lanes import LANES, OCTAVES, first_octave, multiply_and_square, tilted_sums
+
+EXACT = 16  # weights of each quarter whose factors are multiplied out; the others enter by power sums
+BLOCKS = 7
+QUARTERS = 3  # row of the first
+_TINY = 1e-300
+_NEGLIGIBLE = 1e-3  # of a quarter's second largest: to the eighth power and further, far below rounding
+
+_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "fastmath": True, "error_model": "numpy"}
+
+
+@numba.njit(**_OPTIONS)
+def _lower(z: Array, top: float) -> float:
+    """Subtract ``top`` in place; the sum of what is left."""
+    total = 0.0
+    for i in range(len(z)):
+        z[i] -= top
+        total += z[i]
+    return total
+
+
+@numba.njit(**_OPTIONS)
+def _weigh(z: Array, scale: float, u: Array) -> None:
+    """Set ``u`` to ``exp(scale z)``."""
+    for i in range(len(z)):
+        u[i] = exp(z[i] * scale)
+
+
+@numba.njit(**_OPTIONS)
+def _raise(u: Array) -> None:
+    """From the weights of one group of octaves to those of the next."""
+    for i in range(len(u)):
+        x = u[i]
+        for _ in range(OCTAVES):
+            x = x * x
+        u[i] = x
+
+
+@numba.njit(**_OPTIONS)
+def _end(u: Array, start: int, stop: int) -> int:
+    """The end of the descending weights ``u[start:stop]`` that count beside the second: the first is set apart."""
+    if stop < start + 3:
+        return stop
+    least = u[start + 1] * _NEGLIGIBLE
+    while stop > start + 2 and u[stop - 1] <= least:
+        stop -= 1
+    return stop
+
+
+@numba.njit(**_OPTIONS)
+def _sum_quarters(
+    u: Array, edges: NDArray[np.int64], groups: int, first: Array, large: Array, rest: Array, cubes: Array
+) -> None:
+    """Of each quarter: the largest weight, the sum of the other large ones, and power sums of the rest."""
+    ends = edges[1:].copy()
+    for group in range(groups):
+        at = group * OCTAVES * LANES
+        if group:
+            _raise(u)
+        for b in range(4):
+            start, row = edges[b], QUARTERS + b
+            stop = _end(u, start, ends[b]) if group else ends[b]
+            ends[b] = stop
+            top = min(start + EXACT, stop)
+            tilted_sums(u, start, start + 1, first[b], at, cubes[row], at)
+            tilted_sums(u, start + 1, top, large[b], at, cubes[row], at)
+            tilted_sums(u, top, stop, rest[row], at, cubes[row], at)
+
+
+@numba.njit(**_OPTIONS)
+def _add(a: Array, b: Array, out: Array) -> None:
+    for k in range(len(out)):
+        out[k] = a[k] + b[k]
+
+
+@numba.njit(**_OPTIONS)
+def _nest(rows: Array) -> None:
+    """Sums of halves and the whole from those of the quarters."""
+    _add(rows[3], rows[4], rows[1])
+    _add(rows[5], rows[6], rows[2])
+    _add(rows[1], rows[2], rows[0])
+
+
+@numba.njit(**_OPTIONS)
+def _invert(without: Array, first: Array, inverse: Array, product: Array) -> None:
+    """One over a block's sum ``S``, and its largest weight's factor: free of cancellation where it is nearly all."""
+    for k in range(len(inverse)):
+        inverse[k] = 1.0 / max(without[k] + first[k], _TINY)
+        product[k] = without[k] * inverse[k]
+
+
+@numba.njit(**_OPTIONS)
+def _multiply_first(first: Array, inverse: Array, product: Array) -> None:
+    for k in range(len(product)):
+        product[k] *= 1.0 - first[k] * inverse[k]
+
+
+@numba.njit(**_OPTIONS)
+def _begin_products(
+    first: Array, others: Array, tops: NDArray[np.int64], without: Array, inverses: Array, products: Array
+) -> None:
+    """One over each block's sum, and the product of ``1 - w / S`` over the largest weight of each quarter."""
+    width = inverses.shape[1]
+    for row in range(BLOCKS):
+        begin = 0 if row < 2 else 2 if row == 2 else row - QUARTERS
+        stop = 4 if row == 0 else begin + 2 if row < QUARTERS else begin + 1
+        rest = others[row, :width]
+        for b in range(begin, stop):
+            if b != tops[row]:
+                _add(rest, first[b, :width], without)
+                rest = without
+        _invert(rest, first[tops[row], :width], inverses[row], products[row])
+        for b in range(begin, stop):
+            if b != tops[row]:
+                _multiply_first(first[b, :width], inverses[row], products[row])
+
+
+@numba.njit(**_OPTIONS)
+def _multiply_large(
+    lead: Array, counts: NDArray[np.int64], octaves: int, inverses: Array, products: Array
+) -> None:
+    """The same over the other large weights, eight tilts at a time."""
+    width = octaves * LANES
+    for o in range(octaves):
+        for b in range(4):
+            start, at = b * (EXACT - 1) * LANES, o * LANES
+            stop = start + counts[b] * LANES
+            half, quarter = at + (1 + b // 2) * width, at + (QUARTERS + b) * width
+            multiply_and_square(lead, start, stop, inverses, products, at, half, quarter)
+
+
+@numba.njit(**_OPTIONS)
+def _add_logs(
+    m: int,
+    weight: float,
+    inverse: Array,
+    product: Array,
+    r1: Array,
+    r2: Array,
+    r3: Array,
+    r4: Array,
+    plug_in: Array,
+    jackknife: Array,
+) -> None:
+    """Add ``log(S / m)`` of a block of size ``m`` and its leave-one-out jackknife, times ``weight``.
+
+    ``sum_i log(1 - w_i / S)`` is the logarithm of the product, and for the small weights its series.
+    """
+    log_size = np.log(m)
+    constant = (m - 1.0) * np.log1p(-1.0 / m) - log_size if m > 1 else 0.0
+    share = (m - 1.0) / m
+    for k in range(len(inverse)):
+        a = inverse[k]
+        series = -a * (r1[k] + a * (r2[k] / 2.0 + a * (r3[k] / 3.0 + a * r4[k] / 4.0)))
+        log_sum = -log(a)
+        plug_in[k] += weight * (log_sum - log_size)
+        jackknife[k] += weight * (log_sum + constant - share * (log(max(product[k], _TINY)) + series))
+
+
+@numba.njit(**_OPTIONS)
+def _find_tops(z: Array, edges: NDArray[np.int64], tops: NDArray[np.int64]) -> None:
+    """The quarter with the largest reward of each block; quarters begin with their largest."""
+    for b in range(4):
+        tops[QUARTERS + b] = b
+    for row in (2, 1, 0):
+        left, right = tops[2 * row + 1], tops[2 * row + 2]
+        tops[row] = right if z[edges[right]] > z[edges[left]] else left
+
+
+@numba.njit(**_OPTIONS)
+def _fill(t: Array, rise: float, out: Array) -> None:
+    for k in range(len(t)):
+        out[k] = t[k] * rise
+
+
+@numba.njit(**_OPTIONS)
+def _effective_share(squares: Array, others: Array, inverse: Array, share: Array) -> None:
+    for k in range(len(share)):
+        share[k] = (squares[k] + others[k]) * inverse[k] * inverse[k]
+
+
+@numba.njit(**_OPTIONS)
+def statistics_pass(
+    values: NDArray[Any],
+    offsets: NDArray[np.int64],
+    start_prompt: int,
+    stop_prompt: int,
+    t: Array,
+    seed: np.uint64,
+    plug_in: Array,
+    jackknife: Array,
+    share: Array,
+) -> None:
+    """Fill rows ``start_prompt`` to ``stop_prompt`` of the results; see :mod:`klimit.limit.kernels`.
+
+    Args:
+        values: rewards, ascending within prompts, ``(n_completions,)``.
+        offsets: ``(P + 1,)``.
+        start_prompt: the first prompt of the chunk.
+        stop_prompt: the first after it.
+        t: the grid, ``(T,)``.
+        seed: of the random blocks.
+        plug_in: ``(3, P, T)``.
+        jackknife: ``(3, P, T)``.
+        share: ``(P, T)``.
+    """
+    width = len(t)
+    octaves = width // LANES
+    groups = (octaves + OCTAVES - 1) // OCTAVES
+    longest = 0
+    for p in range(start_prompt, stop_prompt):
+        longest = max(longest, offsets[p + 1] - offsets[p])
+    z, u = np.empty(longest), np.empty(longest)
+    labels, places = np.empty(longest, dtype=np.uint8), np.empty(longest, dtype=np.int32)
+    edges, counts = np.empty(5, dtype=np.int64), np.empty(4, dtype=np.int64)
+    tops = np.empty(BLOCKS, dtype=np.int64)
+    room = (groups * OCTAVES + 2) * LANES
+    first, large = np.empty((4, room)), np.empty((4, room))
+    rest, cubes, others = np.empty((BLOCKS, room)), np.empty((BLOCKS, room)), np.empty((BLOCKS, room))
+    lead, without = np.empty(4 * (EXACT - 1) * LANES), np.empty(width)
+    inverses, products = np.empty((BLOCKS, width)), np.empty((BLOCKS, width))
+    for p in range(start_prompt, stop_prompt):
+        start = offsets[p]
+        n = offsets[p + 1] - start
+        edges[0], edges[1], edges[2], edges[3], edges[4] = 0, n // 4, n // 2, (3 * n) // 4, n
+        deal_with(values, start, n, edges, prompt_key(seed, p), z, labels, places)
+        rise = -_lower(z[:n], np.float64(values[start + n - 1])) / n  # of the largest reward over the mean
+        _weigh(z[:n], t[0] / LANES, u)
+        _find_tops(z, edges, tops)
+        for b in range(4):
+            end = min(edges[b] + EXACT, edges[b + 1])
+            counts[b] = end - edges[b] - 1
+            first_octave(u, edges[b] + 1, end, lead, b * (EXACT - 1) * LANES)
+        _sum_quarters(u[:n], edges, groups, first, large, rest, cubes)
+        for b in range(4):
+            _add(large[b], rest[QUARTERS + b], others[QUARTERS + b])
+        _nest(rest)
+        _nest(cubes)
+        _nest(others)
+        _begin_products(first, others, tops, without, inverses, products)
+        _multiply_large(lead, counts, octaves, inverses.reshape(-1), products.reshape(-1))
+
+        _add(first[0], first[1], large[0])
+        _add(first[2], first[3], large[1])
+        _add(large[0], large[1], large[2])
+        _effective_share(
+            large[2, LANES : LANES + width], others[0, LANES : LANES + width], inverses[0], share[p]
+        )
+        for level in range(3):
+            _fill(t, rise, plug_in[level, p])
+            _fill(t, rise, jackknife[level, p])
+        for row in range(BLOCKS):
+            level = 0 if row == 0 else 1 if row < QUARTERS else 2
+            quarters = 4 >> level
+            begin = (row + 1 - (1 << level)) * quarters
+            _add_logs(
+                edges[begin + quarters] - edges[begin],
+                1.0 / (1 << level),
+                inverses[row],
+                products[row],
+                rest[row, :width],
+                rest[row, LANES : LANES + width],
+                cubes[row, :width],
+                rest[row, 2 * LANES : 2 * LANES + width],
+                plug_in[level, p],
+                jackknife[level, p],
+            )
