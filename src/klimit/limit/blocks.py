@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 
 from klimit.limit.dealing import deal_prompts
 from klimit.limit.dual import Array
-from klimit.limit.kernels import deal_seed
-from klimit.order_statistics import best_weights
+from klimit.limit.kernels import deal_seed, in_chunks
+from klimit.limit.moments import best_pass, by_size
 from klimit.rewards.transforms import RANK, Transform, transform_column
-from klimit.samples.sorting import SortedGroup, for_sorted_groups
 
 DEPTH = 4  # block sizes n, n/2, n/4, n/8
 EIGHTHS = 8
@@ -102,17 +101,22 @@ class CorrectedGains:
 def best_gains(
     values: NDArray[np.floating[Any]], offsets: NDArray[np.int64], sizes: NDArray[np.int64]
 ) -> Array:
-    """Gain of best-of-N of each prompt (or block), the U-statistic over its subsets; ``(P, J)``."""
+    """Gain of best-of-N of each prompt (or block), the U-statistic over its subsets; ``(P, J)``.
+
+    Args:
+        values: rewards, ascending within prompts, ``(n_completions,)``.
+        offsets: ``(P + 1,)``.
+        sizes: each N, from 1 to the smallest prompt's number of completions, ``(J,)``.
+    """
     out = np.empty((len(offsets) - 1, len(sizes)))
     if not len(sizes):  # a prompt with a single completion leaves no N above 1
         return out
+    counts = np.diff(offsets)
 
-    def measure(group: SortedGroup) -> None:
-        weights = np.stack([best_weights(group.n, int(size)) for size in sizes], axis=1)
-        out[group.prompts] = group.centred()[1] @ weights
+    def work(first: int, last: int) -> None:
+        best_pass(values, offsets, by_size(counts, first, last), sizes, out)
 
-    for_sorted_groups(measure, values, offsets)
-    out[:, sizes == 1] = 0.0
+    in_chunks(work, offsets)
     return out
 
 

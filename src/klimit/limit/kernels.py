@@ -32,6 +32,7 @@ STEPS = LANES  # points of the t grid in each octave
 LEVELS = 3  # block sizes n, n/2, n/4
 MIN_COMPLETIONS = 4  # of a prompt, for a quarter not to be empty
 _WORTH_THREADS = 20_000
+_CHUNK = 1 << 17  # rewards: few enough to stay in cache
 _MOST_WORK, _MOST_DEALS = 500_000, 16
 _PROMPT_WORK = 400  # a prompt costs as much as that many completions
 
@@ -67,14 +68,15 @@ def n_threads() -> int:
 def in_chunks(
     work: Callable[[int, int], None], offsets: NDArray[np.int64], *, threads: int | None = None
 ) -> None:
-    """Run ``work(first, last)`` over all prompts, in threads, each with about as many completions."""
+    """Run ``work(first, last)`` over all prompts, in threads, chunks with about equally many completions."""
     threads = threads or n_threads()
     n_prompts = len(offsets) - 1
     # Below this, starting threads costs more than they save.
     if threads == 1 or offsets[-1] < _WORTH_THREADS:
         work(0, n_prompts)
         return
-    cuts = np.searchsorted(offsets, np.linspace(0, offsets[-1], 4 * threads + 1)[1:-1])
+    pieces = max(4 * threads, int(offsets[-1]) // _CHUNK)
+    cuts = np.searchsorted(offsets, np.linspace(0, offsets[-1], pieces + 1)[1:-1])
     edges = np.unique(np.concatenate([[0], cuts, [n_prompts]])).tolist()
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(work, edges[:-1], edges[1:]))

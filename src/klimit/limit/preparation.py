@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from klimit.limit import closed_form
 from klimit.limit.blocks import corrected_best_gains
 from klimit.limit.dual import Array
-from klimit.order_statistics import best_weights
+from klimit.limit.kernels import in_chunks
+from klimit.limit.moments import by_size, moments_pass, sort_prompts
 from klimit.rewards.ties import shows_ties
 from klimit.rewards.transforms import IDENTITY, RANK, Transform, transform_column
 from klimit.samples.container import Samples
-from klimit.samples.sorting import SortedGroup, for_sorted_groups
 
 T_LOW = 0.03  # smallest scaled t: a KL of about 0.0004 nats
 _MAX_OCTAVES = 15
@@ -38,6 +38,7 @@ class Rewards:
         at_top: completions that reach it.
         sizes: 2, 4, 8, ... up to the fewest completions of a prompt, ``(J,)``.
         best: unbiased gain of best-of-N of each prompt at these sizes, ``(P, J)``.
+        pairs: neighbours in that order that are equal, of each prompt.
         transform: of the reward; all of the above is of the transformed rewards.
         raw: the reward before the transform; None where that is the same.
         known: whether the law of the transformed rewards is known: ranks without ties are uniform. Variance, third
@@ -53,6 +54,7 @@ class Rewards:
     at_top: NDArray[np.int64]
     sizes: NDArray[np.int64]
     best: Array
+    pairs: NDArray[np.int64]
     transform: Transform = IDENTITY
     raw: Rewards | None = None
     known: bool = False
@@ -140,49 +142,22 @@ def _ties_nowhere(raw: Rewards) -> bool:
 
 
 def _sort(values: NDArray[np.floating[Any]], offsets: NDArray[np.int64]) -> Rewards:
-    """Sort rewards within prompts and take their moments, in one pass."""
+    """Sort rewards within prompts and take their moments, chunk by chunk."""
     counts = np.diff(offsets)
     n_prompts = len(counts)
     ordered = np.empty(len(values), dtype=values.dtype)
-    moments = np.empty((4, n_prompts))
-    at_top = np.empty(n_prompts, dtype=np.int64)
+    moments, counted = np.empty((4, n_prompts)), np.empty((2, n_prompts), dtype=np.int64)
     sizes = 2 ** np.arange(1, int(counts.min()).bit_length())
     best = np.empty((n_prompts, len(sizes)))
 
-    def measure(group: SortedGroup) -> None:
-        n, prompts = group.n, group.prompts
-        _place(ordered, offsets, prompts, group.rewards)
-        mean, centred = group.centred()
-        best[prompts] = centred @ _weights(n, tuple(sizes.tolist()))
-        squares = centred * centred
-        moments[0, prompts] = mean
-        moments[1, prompts] = squares.sum(axis=1) / max(n - 1, 1)
-        squares *= centred
-        moments[2, prompts] = squares.sum(axis=1) * (n / ((n - 1) * (n - 2)) if n > 2 else 0.0)
-        moments[3, prompts] = group.rewards[:, -1]
-        at_top[prompts] = (group.rewards == group.rewards[:, -1:]).sum(axis=1)
+    def work(first: int, last: int) -> None:
+        sort_prompts(values, offsets, first, last, ordered)
+        moments_pass(ordered, offsets, by_size(counts, first, last), sizes, moments, counted, best)
 
-    for_sorted_groups(measure, values, offsets)
-    constant = at_top == counts
-    moments[1:3, constant] = 0.0
+    in_chunks(work, offsets)
     mean, variance, third, top = moments
-    return Rewards(ordered, offsets, mean, variance, third, top, at_top, sizes, best)
-
-
-@lru_cache(maxsize=64)
-def _weights(n: int, sizes: tuple[int, ...]) -> Array:
-    return np.stack([best_weights(n, size) for size in sizes], axis=1) if sizes else np.zeros((n, 0))
-
-
-def _place(
-    out: NDArray[Any], offsets: NDArray[np.int64], prompts: NDArray[np.int64], rows: NDArray[Any]
-) -> None:
-    n = rows.shape[1]
-    starts = offsets[prompts]
-    if prompts[-1] - prompts[0] + 1 == len(prompts):
-        out[starts[0] : starts[0] + rows.size] = rows.reshape(-1)
-    else:
-        out[starts[:, None] + np.arange(n)] = rows
+    at_top, pairs = counted
+    return Rewards(ordered, offsets, mean, variance, third, top, at_top, sizes, best, pairs)
 
 
 def octaves_needed(rewards: Rewards) -> int:
