@@ -92,6 +92,22 @@ def test_a_reward_that_turns_to_nan_stops_the_run_and_keeps_its_checkpoint(
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "out.parts" / "run" / "checkpoint-2")
 
 
+@pytest.mark.parametrize(("algorithm", "steps"), [("grpo", 3), ("rloo", 3), ("ppo", 3), ("ppo", 1)])
+def test_a_policy_that_turns_to_nan_is_no_result(algorithm, steps, base_model, prompts_file, tmp_path):
+    message = r"probabilities are no numbers; give a lower learning_rate than 1e\+30, .* --overwrite to begin again$"
+    with pytest.raises(InputError, match=message):
+        short(
+            algorithm,
+            base_model,
+            prompts_file,
+            tmp_path / "out",
+            learning_rate=1e30,
+            steps=steps,
+            save_every=5,
+        )
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_base_model_that_never_ends_is_refused_unless_that_is_meant(prompts_file, tmp_path):
     model = tiny.causal(tmp_path / "endless", seed=1)
     loaded = AutoModelForCausalLM.from_pretrained(model)

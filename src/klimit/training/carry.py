@@ -9,12 +9,14 @@ from typing import Any
 import klimit
 from klimit.errors import InputError
 from klimit.models.batches import Say
+from klimit.models.extras import needed
 from klimit.models.parts import Parts
+from klimit.models.tokens import prompt_ids
 from klimit.training import output as folders
 from klimit.training.checks import trainer_of
 from klimit.training.ended import versions, write
 from klimit.training.quiet import quiet
-from klimit.training.run import Run
+from klimit.training.run import Run, policy_of
 
 
 def carry_out(
@@ -37,7 +39,8 @@ def carry_out(
         after: adds to the folder what else is to be in it, before that is moved into place.
 
     Raises:
-        InputError: training stopped for a reason, the folder cannot be written, or another process writes it.
+        InputError: training stopped for a reason or came to no numbers, the folder cannot be written, or another
+            process writes it.
     """
     go = trainer_of(run.settings.algorithm)
     with parts.open(), quiet():
@@ -46,7 +49,7 @@ def carry_out(
             say(f"going on from step {last[1]:,} of {run.settings.steps:,}")
         elif before is not None:
             before()
-        trainer = _kept(lambda: go(run, last[0] if last else None), parts)
+        trainer = _finite(lambda: _kept(lambda: go(run, last[0] if last else None), parts), run)
 
         def whole(folder: Path) -> None:
             write(folder, trainer, run.base)
@@ -55,6 +58,31 @@ def carry_out(
 
         made = {"klimit": klimit.__version__, "settings": dict(settings), "versions": versions()}
         folders.finish(parts, made, whole)
+
+
+def _finite(go: Callable[[], Any], run: Run) -> Any:
+    """Train; a policy that came to no numbers is no result, nor are its checkpoints anything to go on from."""
+    lost = InputError(
+        "training came to a policy whose probabilities are no numbers; give a lower learning_rate than "
+        f"{run.settings.learning_rate:g}, or a reward of a smaller scale, and --overwrite to begin again"
+    )
+    try:
+        trainer = go()
+    except RuntimeError as error:
+        if "probability tensor contains" in str(error):  # torch's, of a draw
+            raise lost from None
+        raise
+    if not _has_numbers(trainer, run):
+        raise lost
+    return trainer
+
+
+def _has_numbers(trainer: Any, run: Run) -> bool:
+    """Whether the policy's next token after a prompt has probabilities."""
+    torch, policy = needed("torch"), policy_of(trainer)
+    ids = torch.tensor([prompt_ids(run.base.tokenizer, run.prompts[0])], device=policy.device)
+    with torch.no_grad():
+        return bool(policy(input_ids=ids).logits.isfinite().all())
 
 
 def _kept(go: Callable[[], Any], parts: Parts) -> Any:
