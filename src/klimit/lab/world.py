@@ -139,7 +139,7 @@ class World:
         Raises:
             InputError: another vocabulary, or a model that gives other tokens probability, or no numbers.
         """
-        from klimit.lab import enumeration, networks
+        from klimit.lab import blocks, networks
         from klimit.models.loading import load_causal
         from klimit.models.tokens import prompt_ids
 
@@ -154,7 +154,7 @@ class World:
             raise InputError(f"{name}: has another vocabulary than the base model of {self.task.name}")
         ids = [prompt_ids(tokenizer, prompt) for prompt in self.prompts.all]
         tokens = networks.open_tokens(self.task)
-        return Law(self.tree, enumeration.leaf_logprobs(model, ids, self.tree, tokens, name=name))
+        return Law(self.tree, blocks.leaf_logprobs(model, ids, self.tree, tokens, name=name))
 
     # Rewards.
 
