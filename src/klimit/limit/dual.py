@@ -72,6 +72,11 @@ class Grid:
         return np.asarray(b_splines(self._knots, u, _DEGREE, derivative=derivative) @ self._to_coefficients)
 
     @cached_property
+    def slope(self) -> Array:
+        """Weights ``(T, T)`` that turn values on the grid into their derivative in ``u`` on the grid."""
+        return self.basis(self.u, derivative=1)
+
+    @cached_property
     def dense(self) -> Array:
         """A finer grid of ``u``."""
         steps = np.arange(_DENSE) / _DENSE

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from klimit.limit.dual import Array
-from klimit.limit.levels import PromptLevels
+from klimit.limit.levels import LevelMoments, Levels
 
 Estimator = Literal["extrapolated", "richardson", "jackknife", "plug-in"]
 Target = Literal["population", "these-prompts"]
@@ -35,7 +35,6 @@ _NODES = 40  # of a clipped ratio's law
 _BIAS_SHARE = 0.3
 _BIAS_SHARE_ESTIMATED, _CORRECTION_SHARE_ESTIMATED = 0.5, 0.1  # chosen by benchmarks/transform_cover.py
 _DEGENERATE = 0.3  # of the variance within prompts: less between them is a coincidence
-_ENOUGH = 256
 _SKEW_CAP, _SKEW_SHIFT_CAP = 3.0, 1.2
 
 
@@ -91,6 +90,15 @@ def noise_of_difference(d1: Array, d2: Array) -> Array:
     return np.asarray((d1 - _RATIO_LOW * d2).var(axis=0, ddof=1) / n_prompts)
 
 
+def variance_of_difference(scatter: Array, n_prompts: int) -> Array:
+    """The same from the sums of products of ``d1`` and ``d2`` less their means, ``(2, 2, T)``."""
+    if n_prompts < 2:
+        return np.full(scatter.shape[2:], np.inf)
+    weights = np.array([1.0, -_RATIO_LOW])
+    total = np.einsum("i,ijt,j->t", weights, scatter, weights)
+    return np.asarray(np.maximum(total, 0.0) / (n_prompts - 1) / n_prompts)
+
+
 def extrapolate(d1: Array, d2: Array, noise: Array) -> Array:
     """What Aitken's process adds to ``J_n`` on its way to infinitely many samples."""
     q = _ratio(d1, d2, noise)
@@ -112,64 +120,19 @@ def remaining_bias(d1: Array, d2: Array, correction: Array | None = None) -> Arr
     return _BIAS_SHARE * np.maximum(np.abs(d1), np.abs(d2) / 2)
 
 
-@dataclass(frozen=True, eq=False)
-class _Moments:
-    """What intervals need of the prompts: means and covariances of estimates and their differences.
-
-    All are of the finest corrected estimate ``J_n`` and of the differences ``d1 = J_n - J_{n/2}`` and
-    ``d2 = J_{n/2} - J_{n/4}``, in that order.
-
-    Attributes:
-        n_prompts: how many.
-        mean: ``(3, K)``.
-        covariance: over prompts (``ddof=1``), ``(3, 3, K)``; infinite for one prompt.
-        skew: skewness of ``J_n + d1 / 3`` over prompts, ``(K,)``.
-    """
-
-    n_prompts: int
-    mean: Array
-    covariance: Array
-    skew: Array
-
-    @classmethod
-    def of(cls, levels: PromptLevels) -> _Moments:
-        """Of estimates of prompts."""
-        finest, half, quarter = levels.corrected
-        parts = np.stack([finest, finest - half, half - quarter])
-        n_prompts = len(finest)
-        mean = parts.mean(axis=1)
-        parts -= mean[:, None]
-        fast = parts[0] + parts[1] / 3
-        spread = np.sqrt((fast * fast).mean(axis=0))
-        third = (fast * fast * fast).mean(axis=0)
-        skew = np.divide(third, spread**3, out=np.zeros_like(third), where=spread > 0)
-        covariance = np.full((3, 3, len(skew)), np.inf)
-        if n_prompts > 1:
-            for i in range(3):
-                for j in range(i + 1):
-                    covariance[i, j] = covariance[j, i] = (parts[i] * parts[j]).sum(axis=0) / (n_prompts - 1)
-        return cls(n_prompts, mean, covariance, skew)
-
-    def variance(self, weights: Array) -> Array:
-        """Over prompts, of a combination with weights ``(3, K)``; infinite for one prompt."""
-        if self.n_prompts < 2:
-            return np.full(self.skew.shape, np.inf)
-        return np.asarray(np.maximum(np.einsum("ik,ijk,jk->k", weights, self.covariance, weights), 0.0))
-
-    @property
-    def noise(self) -> Array:
-        """Sampling variance of the mean of ``d1 - q d2``; see :func:`noise_of_difference`."""
-        return self.variance(_weights(self, 0.0, 1.0, -_RATIO_LOW)) / self.n_prompts
-
-
-def _weights(moments: _Moments, finest: ArrayLike, d1: ArrayLike, d2: ArrayLike) -> Array:
+def _weights(moments: LevelMoments, finest: ArrayLike, d1: ArrayLike, d2: ArrayLike) -> Array:
     shape = moments.skew.shape
     return np.stack([np.broadcast_to(np.asarray(each, dtype=np.float64), shape) for each in (finest, d1, d2)])
 
 
-def _extrapolated_weights(moments: _Moments, *, smooth: bool) -> Array:
+def _noise(moments: LevelMoments) -> Array:
+    """Sampling variance of the mean of ``d1 - q d2``; see :func:`noise_of_difference`."""
+    return moments.variance(_weights(moments, 0.0, 1.0, -_RATIO_LOW)) / moments.n_prompts
+
+
+def _extrapolated_weights(moments: LevelMoments, *, smooth: bool) -> Array:
     """How the extrapolated mean moves with those of estimate and differences, by the delta method: ``(3, K)``."""
-    (_, b1, b2), noise = moments.mean, moments.noise
+    (_, b1, b2), noise = moments.mean, _noise(moments)
     if not np.isfinite(noise).all():
         return np.zeros_like(moments.mean)
     q = _ratio(b1, b2, noise)
@@ -183,7 +146,7 @@ def _extrapolated_weights(moments: _Moments, *, smooth: bool) -> Array:
     return _weights(moments, 1.0, q / (1 - q) + by_q * b2, by_q * (b1 - 2 * q * b2))
 
 
-def _by_noisy_ratio(moments: _Moments, noise: Array) -> tuple[Array, Array]:
+def _by_noisy_ratio(moments: LevelMoments, noise: Array) -> tuple[Array, Array]:
     """What the ratio's own sampling error adds to the weights of ``d1`` and ``d2``.
 
     The delta method gives the clipped ratio a huge error just below its highest value and none just above. Here it is
@@ -221,36 +184,50 @@ class Inference:
     level: float = 0.95
     smooth: bool = False
 
-    def estimate(self, levels: PromptLevels) -> Estimates:
+    def estimate(self, levels: Levels) -> Estimates:
         """The mean over prompts and its interval."""
         if self.name == "plug-in":
-            return self._simple(levels.plug_in, levels)
+            return self._plain(levels)
         if self.name == "jackknife":
-            return self._simple(levels.corrected[0], levels)
+            return self._jackknifed(levels)
         return self._corrected(levels)
 
-    def _simple(self, values: Array, levels: PromptLevels) -> Estimates:
-        mean = values.mean(axis=0)
-        variance = values.var(axis=0, ddof=1) if len(values) > 1 else np.full(mean.shape, np.inf)
-        error = self._error(variance, variance, self._within(levels), len(values))
-        half = self.quantile(len(values)) * error
-        return Estimates(mean, mean - half, mean + half, error, np.zeros_like(mean), lambda: values - mean)
+    def _plain(self, levels: Levels) -> Estimates:
+        """Without any correction."""
+        values = levels.plug_in
+        variance = values.var(axis=0, ddof=1) if len(values) > 1 else np.full(values.shape[1], np.inf)
+        moments = levels.moments(given=self._given)
+        return self._simple(values.mean(axis=0), variance, moments, lambda: values - values.mean(axis=0))
 
-    def _corrected(self, levels: PromptLevels) -> Estimates:
-        moments = _Moments.of(levels)
+    def _jackknifed(self, levels: Levels) -> Estimates:
+        """Without the extrapolation."""
+        moments = levels.moments(given=self._given)
+        weights = _weights(moments, 1.0, 0.0, 0.0)
+        mean, variance = moments.mean[0], moments.covariance[0, 0]
+        return self._simple(mean, variance, moments, lambda: levels.influence(weights))
+
+    def _simple(
+        self, mean: Array, variance: Array, moments: LevelMoments, influences: Callable[[], Array]
+    ) -> Estimates:
+        error = self._error(variance, variance, moments)
+        half = self.quantile(moments.n_prompts) * error
+        return Estimates(mean, mean - half, mean + half, error, np.zeros_like(mean), influences)
+
+    def _corrected(self, levels: Levels) -> Estimates:
+        moments = levels.moments(given=self._given)
         finest, b1, b2 = moments.mean
         by_fast = _weights(moments, 1.0, 1 / 3, 0.0)
         by_free = _extrapolated_weights(moments, smooth=self.smooth)
-        base, within = moments.covariance[0, 0], self._within(levels)
+        base = moments.covariance[0, 0]
         fast_error, free_error, plain_error = (
-            self._error(variance, base, within, moments.n_prompts)
+            self._error(variance, base, moments)
             for variance in (moments.variance(by_fast), moments.variance(by_free), base)
         )
         free_error = np.maximum(free_error, plain_error)
         start = finest + np.minimum(levels.shift, 0.5 * fast_error)
         richardson = start + b1 / 3
-        extrapolated = start + extrapolate(b1, b2, moments.noise)
-        correction = finest - levels.plug_in.mean(axis=0) if levels.estimated else None
+        extrapolated = start + extrapolate(b1, b2, _noise(moments))
+        correction = finest - moments.plug_in if levels.estimated else None
         bias = remaining_bias(b1, b2, correction)
         quantile = self.quantile(moments.n_prompts)
         skewed = quantile + self._skew_shift(moments)
@@ -258,34 +235,30 @@ class Inference:
         high = np.maximum(richardson + skewed * fast_error, extrapolated + skewed * free_error) + bias
         allowance = bias + np.abs(extrapolated - richardson)
         if self.name == "richardson":
-            return Estimates(
-                richardson, low, high, fast_error, allowance, lambda: _influence(levels, by_fast)
-            )
-        return Estimates(extrapolated, low, high, free_error, allowance, lambda: _influence(levels, by_free))
+            return Estimates(richardson, low, high, fast_error, allowance, lambda: levels.influence(by_fast))
+        return Estimates(extrapolated, low, high, free_error, allowance, lambda: levels.influence(by_free))
 
-    def _within(self, levels: PromptLevels) -> Array:
-        """Mean sampling variance of a prompt's estimate, ``(K,)``; a few prompts are enough to tell a coincidence."""
-        n_prompts = levels.corrected.shape[1]
-        if self.target == "these-prompts":
-            return np.asarray(levels.within(slice(None)).mean(axis=0) * (1 + 1 / n_prompts))
-        return np.asarray(levels.within(slice(None, None, max(1, n_prompts // _ENOUGH))).mean(axis=0))
+    @property
+    def _given(self) -> bool:
+        return self.target == "these-prompts"
 
-    def _error(self, variance: Array, base: Array, within: Array, n_prompts: int) -> Array:
+    def _error(self, variance: Array, base: Array, moments: LevelMoments) -> Array:
         """Standard error of a mean over prompts.
 
         Args:
             variance: over prompts, of what is averaged.
             base: the same before extrapolation.
-            within: of it, within prompts.
-            n_prompts: how many.
+            moments: how many prompts there are, and what varies within them.
         """
-        if self.target == "population":
+        n_prompts, within = moments.n_prompts, moments.within
+        if not self._given:
             if n_prompts < 2:
                 return np.full(variance.shape, np.inf)
             # Prompts that agree by chance are no surer than their own completions.
             return np.asarray(
                 np.sqrt(np.where(variance < _DEGENERATE * within, within, variance) / n_prompts)
             )
+        within = within * (1 + 1 / n_prompts)
         if n_prompts < 2:
             return np.asarray(np.sqrt(within))
         # What the extrapolation itself adds shows between prompts only: few of them get an allowance for it.
@@ -302,7 +275,7 @@ class Inference:
             return float(stdtrit(n_prompts - 1, tail))
         return float(ndtri(tail))
 
-    def _skew_shift(self, moments: _Moments) -> Array:
+    def _skew_shift(self, moments: LevelMoments) -> Array:
         """How much further the upper end lies for skewed influences (Cornish-Fisher, Student's t with skewness)."""
         from scipy.special import ndtri
 
@@ -310,11 +283,3 @@ class Inference:
         skew = np.clip(moments.skew, -_SKEW_CAP, _SKEW_CAP)
         shift = 3 * skew * (1 + 2 * z**2) / (6 * np.sqrt(moments.n_prompts))
         return np.asarray(np.clip(shift, 0.0, _SKEW_SHIFT_CAP))
-
-
-def _influence(levels: PromptLevels, weights: Array) -> Array:
-    """Of each prompt, ``(P, K)``, on the mean that weighs estimate and differences so."""
-    finest, half, quarter = levels.corrected
-    by_finest, by_d1, by_d2 = weights
-    influence = (by_finest + by_d1) * finest + (by_d2 - by_d1) * half - by_d2 * quarter
-    return np.asarray(influence - influence.mean(axis=0))

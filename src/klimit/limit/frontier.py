@@ -15,6 +15,7 @@ from klimit.limit.bracket import Bracket, best_of_n_steps
 from klimit.limit.closed_form import ClosedForm
 from klimit.limit.dual import Array, Grid
 from klimit.limit.estimator import Estimator, Inference, Target
+from klimit.limit.grid_moments import GridMoments
 from klimit.limit.horizon import horizon_and_reason
 from klimit.limit.kernels import MIN_COMPLETIONS, deals_for, grid, prompt_statistics
 from klimit.limit.levels import Budget
@@ -140,11 +141,12 @@ def make_budget(rewards: Rewards, *, budget: str, estimator: Estimator, seed: in
         seed=seed,
         deals=deals_for(rewards.offsets),
     )
+    scaled = Grid(grid(T_LOW, octaves))
+    variances = rewards.variance / rewards.scale / rewards.scale
     return AverageBudget(
+        moments=GridMoments.of(statistics, rewards.counts, variances, scaled),
         statistics=statistics,
-        grid=Grid(grid(T_LOW, octaves)),
-        counts=rewards.counts,
-        variances=rewards.variance / rewards.scale / rewards.scale,
+        grid=scaled,
         estimator=estimator,
     )
 

@@ -13,7 +13,7 @@ average over prompts (a quantile that jumps between modes, say), it is raised by
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from klimit.limit.average import AverageBudget
 from klimit.limit.blocks import DEPTH, Blocks, deals_for_blocks, dealt
 from klimit.limit.dual import Array, Grid
 from klimit.limit.estimator import Estimator
+from klimit.limit.grid_moments import GridMoments
 from klimit.limit.kernels import PromptStatistics, grid
 from klimit.limit.levels import MeanLevels, PromptLevels
 from klimit.limit.per_prompt import PerPromptBudget, minima
@@ -33,38 +34,7 @@ _AT_ONCE = 1_000_000  # statistics held at once
 _HALVES, _QUARTERS = 1, 2  # the depths whose spread gives the sampling variance
 
 
-@dataclass(frozen=True)
-class RecomputedBudget(AverageBudget):
-    """The limit under an average budget, in scaled rewards.
-
-    Attributes:
-        spread: sampling variance of ``L(t) / t`` of each prompt on the grid, ``(P, T)``.
-    """
-
-    spread: Array = field(kw_only=True)
-
-    def levels(self, kl: Array) -> PromptLevels:
-        """Each prompt's part in the limit at the shared minimiser."""
-        return replace(super().levels(kl), estimated=True)
-
-    def means(self, kl: Array) -> MeanLevels:
-        """Averages over prompts."""
-        return replace(super().means(kl), estimated=True)
-
-    def tilt_levels(self, t: Array) -> tuple[PromptLevels, PromptLevels, PromptLevels]:
-        """At given tilts, each prompt's gain and both KLs."""
-        gain, forward, reverse = (replace(x, estimated=True) for x in super().tilt_levels(t))
-        return gain, forward, reverse
-
-    def _within(self, u: Array, prompts: slice) -> Array:
-        place = np.interp(u, self.grid.u, np.arange(len(self.grid.u)))
-        left = np.minimum(place.astype(np.int64), len(self.grid.u) - 2)
-        share = place - left
-        chosen = self.spread[prompts]
-        return np.asarray(chosen[:, left] * (1 - share) + chosen[:, left + 1] * share)
-
-
-def recomputed_budget(rewards: Rewards, *, estimator: Estimator, seed: int) -> RecomputedBudget:
+def recomputed_budget(rewards: Rewards, *, estimator: Estimator, seed: int) -> AverageBudget:
     """The statistics of every block, averaged for each prompt."""
     octaves = octaves_needed(rewards)
     t_low = T_LOW / rewards.scale
@@ -80,14 +50,16 @@ def recomputed_budget(rewards: Rewards, *, estimator: Estimator, seed: int) -> R
 
     t = grid(t_low, octaves)
     means, spread = _block_means(rewards, seed, log_partitions, len(t))
-    scaled = grid(T_LOW, octaves)
-    return RecomputedBudget(
-        statistics=PromptStatistics(t, means[:-1], 2 * means[:-1] - means[1:], shares),
-        grid=Grid(scaled),
-        counts=rewards.counts,
-        variances=rewards.variance / rewards.scale / rewards.scale,
+    scaled = Grid(grid(T_LOW, octaves))
+    statistics = PromptStatistics(t, means[:-1], 2 * means[:-1] - means[1:], shares)
+    variances = rewards.variance / rewards.scale / rewards.scale
+    return AverageBudget(
+        moments=GridMoments.of(statistics, rewards.counts, variances, scaled),
+        statistics=statistics,
+        grid=scaled,
         estimator=estimator,
-        spread=spread / scaled**2,
+        spread=spread.mean(axis=0) / scaled.t**2,
+        estimated=True,
     )
 
 
