@@ -326,5 +326,33 @@ def test_what_the_command_cannot_train_is_one_clear_line(lab, arguments, message
     assert message in err
 
 
+def test_ppo_with_another_trl_is_refused_before_a_world_is_built(lab, monkeypatch):
+    monkeypatch.setattr("trl.__version__", "1.16.0")
+    monkeypatch.setattr("klimit.lab.open_world", lambda *_, **__: pytest.fail("built"))
+    status, out, err = lab("safety")
+    assert (status, out) == (2, "")
+    assert err.count("\n") == 1
+    assert "trl 1.16.0 is installed; pip install 'klimit[ppo]'" in err
+
+
+def test_a_stopped_study_is_gone_on_with_by_the_same_command(lab, safety, monkeypatch):
+    scored, calls = type(safety.gold).__call__, []
+
+    def stopped(self, prompts, completions, **columns):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return scored(self, prompts, completions, **columns)
+
+    command = ("safety", "--methods", "rloo", "--betas", "0.7", "--steps", 4)
+    monkeypatch.setattr(type(safety.gold), "__call__", stopped)
+    status, out, err = lab(*command)
+    assert (status, out) == (130, "")
+    assert err.splitlines()[-1] == "klimit: interrupted"
+    status, out, err = lab(*command)
+    assert status == 0
+    assert "going on from step 2 of 4" in err
+
+
 def test_an_unknown_world_is_refused_before_training():
     assert run_command(["lab", "poetry"]) == 2
