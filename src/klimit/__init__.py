@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from klimit.ensembles.result import Ensemble as Ensemble
     from klimit.errors import InputError as InputError
     from klimit.errors import KlimitWarning as KlimitWarning
+    from klimit.experiments.run import Experiment as Experiment
+    from klimit.experiments.run import experiment as experiment
     from klimit.limit.frontier import frontier as frontier
     from klimit.limit.result import Frontier as Frontier
     from klimit.models.logprob import logprob as logprob
@@ -41,6 +43,7 @@ _HOMES = {
     "Audit": "klimit.audits.result",
     "Audits": "klimit.audits.result",
     "Ensemble": "klimit.ensembles.result",
+    "Experiment": "klimit.experiments.run",
     "Frontier": "klimit.limit.result",
     "Hacking": "klimit.proxies.result",
     "InputError": "klimit.errors",
@@ -52,6 +55,7 @@ _HOMES = {
     "best_of_n": "klimit.policies",
     "best_of_poisson": "klimit.policies",
     "ensemble": "klimit.ensembles.ensemble",
+    "experiment": "klimit.experiments.run",
     "frontier": "klimit.limit.frontier",
     "hacking": "klimit.proxies.hacking",
     "logprob": "klimit.models.logprob",
@@ -70,6 +74,7 @@ __all__ = [
     "Audit",
     "Audits",
     "Ensemble",
+    "Experiment",
     "Frontier",
     "Hacking",
     "InputError",
@@ -81,6 +86,7 @@ __all__ = [
     "best_of_n",
     "best_of_poisson",
     "ensemble",
+    "experiment",
     "frontier",
     "hacking",
     "logprob",

@@ -10,6 +10,7 @@ import klimit
 from klimit.cli.audit import audit
 from klimit.cli.demo import demo
 from klimit.cli.ensemble import ensemble
+from klimit.cli.experiment import experiment
 from klimit.cli.frontier import frontier
 from klimit.cli.hacking import hacking
 from klimit.cli.lab import lab
@@ -47,6 +48,7 @@ def _klimit(
       klimit ensemble samples.parquet --proxies rm_a,rm_b,rm_c --gold human
       klimit report base.parquet --policy grpo=grpo.parquet -o report.html
       klimit train rloo --model ./base --reward ./reward --prompts prompts.jsonl --beta 0.5 -o rloo
+      klimit experiment lab-safety
     """
     if version:
         print(f"klimit {klimit.__version__}")
@@ -64,5 +66,6 @@ app.command()(sample)
 app.command()(score)
 app.command()(logprob)
 app.command()(train)
+app.command()(experiment)
 app.command()(lab)
 app.command()(demo)

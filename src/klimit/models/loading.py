@@ -10,8 +10,11 @@ from typing import Any
 
 from klimit.errors import InputError
 from klimit.models.extras import needed
+from klimit.models.hushed import Hushed
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+_CAUSAL = ("AutoModelForCausalLM", "causal language model")
+_CLASSIFIER = ("AutoModelForSequenceClassification", "sequence classifier")
 _LOOKED_AT = 64  # values of each weight that go into the fingerprint
 
 
@@ -78,7 +81,7 @@ def load_causal(
     Raises:
         InputError: there is none by that name, or it is no causal language model.
     """
-    return _load(name, "AutoModelForCausalLM", "causal language model", dtype, device, trust or Trust())
+    return _load(name, *_CAUSAL, dtype, device, trust or Trust())
 
 
 def load_classifier(
@@ -89,9 +92,31 @@ def load_classifier(
     Raises:
         InputError: there is none by that name, or it is no sequence classifier.
     """
-    return _load(
-        name, "AutoModelForSequenceClassification", "sequence classifier", dtype, device, trust or Trust()
-    )
+    return _load(name, *_CLASSIFIER, dtype, device, trust or Trust())
+
+
+def check_model(name: str, *, classifier: bool = False, trust: Trust | None = None) -> None:
+    """See, by its configuration alone, that there is a model of that kind.
+
+    Raises:
+        InputError: there is none by that name, or it is another kind.
+    """
+    kind, said = _CLASSIFIER if classifier else _CAUSAL
+    with Hushed(needed("transformers")):
+        _config(name, kind, said, trust or Trust())
+
+
+def _config(name: str, kind: str, said: str, trust: Trust) -> Any:
+    transformers = needed("transformers")
+    local = _looks_local(name)
+    if local and not Path(name).is_dir():
+        raise InputError(f"{name}: no such folder; give a folder with a model, or its id on the hub")
+    if local and not (Path(name) / "config.json").is_file():
+        raise InputError(f"{name}: holds no config.json, so it is no model's folder")
+    code = {"trust_remote_code": trust.remote_code}
+    config = _attempt(name, local, said, lambda: transformers.AutoConfig.from_pretrained(name, **code))
+    _check_architecture(config, kind, name, said)
+    return config
 
 
 def _load(name: str, kind: str, said: str, dtype: str, device: str, trust: Trust) -> Loaded:
@@ -100,15 +125,10 @@ def _load(name: str, kind: str, said: str, dtype: str, device: str, trust: Trust
         raise InputError(f"dtype is {dtype!r}; known are {', '.join(DTYPES)}")
     where = _device(torch, device)
     local = _looks_local(name)
-    if local and not Path(name).is_dir():
-        raise InputError(f"{name}: no such folder; give a folder with a model, or its id on the hub")
-    if local and not (Path(name) / "config.json").is_file():
-        raise InputError(f"{name}: holds no config.json, so it is no model's folder")
     wanted = ("auto" if where != "cpu" else "float32") if dtype == "auto" else dtype
     code = {"trust_remote_code": trust.remote_code}
-    with _quiet(transformers):
-        config = _attempt(name, local, said, lambda: transformers.AutoConfig.from_pretrained(name, **code))
-        _check_architecture(config, kind, name, said)
+    with Hushed(transformers):
+        config = _config(name, kind, said, trust)
         tokenizer = _attempt(
             name, local, "tokenizer", lambda: transformers.AutoTokenizer.from_pretrained(name, **code)
         )
@@ -222,25 +242,3 @@ def _device(torch: Any, device: str) -> str:
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"device {device!r} cannot be used here ({str(error).splitlines()[0]})") from None
     return device
-
-
-class _quiet:
-    """No progress bars or advice while loading."""
-
-    def __init__(self, transformers: Any) -> None:
-        self.logging = transformers.utils.logging
-
-    def __enter__(self) -> None:
-        self.before = self.logging.get_verbosity()
-        self.bars = self.logging.is_progress_bar_enabled()
-        self.logging.set_verbosity_error()
-        self.logging.disable_progress_bar()
-        self.hub = needed("huggingface_hub.utils.logging")
-        self.hub_before = self.hub.get_verbosity()
-        self.hub.set_verbosity_error()
-
-    def __exit__(self, *_: object) -> None:
-        self.logging.set_verbosity(self.before)
-        if self.bars:
-            self.logging.enable_progress_bar()
-        self.hub.set_verbosity(self.hub_before)
