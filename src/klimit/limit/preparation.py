@@ -106,12 +106,12 @@ def prepare(
         seed: of the blocks that show the bias of an estimated transform.
     """
     values, offsets = samples.reward(reward), samples.offsets
-    raw = _sort(values, offsets)
+    raw = sort_rewards(values, offsets)
     if transform == IDENTITY:
         return raw
     if not transform.estimated:
         return replace(
-            _sort(transform_column(transform, values, offsets), offsets), transform=transform, raw=raw
+            sort_rewards(transform_column(transform, values, offsets), offsets), transform=transform, raw=raw
         )
     return _estimated(raw, transform, seed)
 
@@ -119,7 +119,7 @@ def prepare(
 def _estimated(raw: Rewards, transform: Transform, seed: int) -> Rewards:
     """Rewards transformed by the samples themselves, whole; the mean where it is known."""
     offsets = raw.offsets
-    whole = _sort(transform_column(transform, raw.values, offsets), offsets)
+    whole = sort_rewards(transform_column(transform, raw.values, offsets), offsets)
     result = replace(whole, transform=transform, raw=raw)
     if transform.base_mean is not None:
         result = replace(result, mean=np.full(raw.n_prompts, transform.base_mean))
@@ -141,7 +141,7 @@ def _ties_nowhere(raw: Rewards) -> bool:
     return bool(pairs >= _ENOUGH_PAIRS and not shows_ties(raw.values, raw.offsets))
 
 
-def _sort(values: NDArray[np.floating[Any]], offsets: NDArray[np.int64]) -> Rewards:
+def sort_rewards(values: NDArray[np.floating[Any]], offsets: NDArray[np.int64]) -> Rewards:
     """Sort rewards within prompts and take their moments, chunk by chunk."""
     counts = np.diff(offsets)
     n_prompts = len(counts)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from klimit.policies.assemble import assemble, warn_of_limits
 from klimit.policies.curve import PolicyCurve, Target
 from klimit.policies.efficiency import AverageLimit
-from klimit.policies.inputs import check_level, choose_sizes, resolve_limit
+from klimit.policies.inputs import check_level, choose_sizes, resolve_limit, sorted_already
 from klimit.policies.ties import BIAS_LEFT, untied_kl
 from klimit.policies.transformed import transformed_values
 from klimit.rewards.transforms import Transform, parse_transform
@@ -76,11 +76,17 @@ def best_of_n(
     name = data.reward_name(reward)
     chosen = parse_transform(transform)
     sizes = choose_sizes(data, n)
-    values = transformed_values(
-        chosen, data.reward(name), data.offsets, sizes, within=target == "these-prompts", seed=seed
-    )
     frontier = resolve_limit(
         data, name, limit, wanted=efficiency, level=level, seed=seed, target=target, transform=chosen
+    )
+    values = transformed_values(
+        chosen,
+        data.reward(name),
+        data.offsets,
+        sizes,
+        within=target == "these-prompts",
+        seed=seed,
+        known=sorted_already(frontier),
     )
     warn_of_limits(
         data, target, constant=max(sizes) > 1 and not values.gain.any(), warned=frontier is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -11,6 +13,9 @@ from klimit.policies.efficiency import AverageLimit
 from klimit.policies.levels import Floats
 from klimit.rewards.transforms import IDENTITY, Transform
 from klimit.samples.container import Samples
+
+if TYPE_CHECKING:
+    from klimit.limit.preparation import Rewards
 
 
 def resolve_limit(
@@ -70,6 +75,15 @@ def check_limit(samples: Samples, reward: str, limit: AverageLimit, transform: T
             f"limit= is of other samples or another reward ({limit.reward_name!r}, {limit.n_prompts} prompts); "
             f"make it from the same samples with reward={reward!r}"
         )
+
+
+def sorted_already(limit: AverageLimit | None) -> Rewards | None:
+    """The raw rewards of a limit, sorted within prompts; the limit must have passed :func:`check_limit`."""
+    from klimit.limit.result import Frontier
+
+    if not isinstance(limit, Frontier):
+        return None
+    return limit.rewards if limit.rewards.raw is None else limit.rewards.raw
 
 
 def check_level(level: float, target: Target) -> None:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from klimit.limit.blocks import corrected_best_gains
+from klimit.limit.preparation import Rewards, sort_rewards
 from klimit.policies.values import PromptValues, best_of_n_values
-from klimit.rewards.transforms import RANK, Transform, transform_column
-from klimit.samples.sorting import SortedGroup, for_sorted_groups
+from klimit.rewards.transforms import IDENTITY, RANK, Transform, transform_column
 
 
 def transformed_values(
@@ -23,6 +23,7 @@ def transformed_values(
     *,
     within: bool,
     seed: int,
+    known: Rewards | None = None,
 ) -> PromptValues:
     """Best-of-N for each N of ``sizes``, its gain in the transformed reward.
 
@@ -38,18 +39,16 @@ def transformed_values(
         sizes: each N, from 1 to the smallest prompt's number of completions.
         within: also estimate the variances within prompts.
         seed: of the random halves that show the bias.
+        known: the raw rewards sorted, where that has been done before.
     """
     if transform == RANK:
-        return _ranked(best_of_n_values(values, offsets, sizes, within=within), sizes)
+        return _ranked(best_of_n_values(values, offsets, sizes, within=within, known=known), sizes)
+    if transform == IDENTITY:
+        return best_of_n_values(values, offsets, sizes, within=within, known=known)
     found = best_of_n_values(transform_column(transform, values, offsets), offsets, sizes, within=within)
     if not transform.estimated:
         return found
-    ordered = np.empty(len(values), dtype=values.dtype)
-
-    def place(group: SortedGroup) -> None:
-        ordered[offsets[group.prompts][:, None] + np.arange(group.n)] = group.rewards
-
-    for_sorted_groups(place, values, offsets)
+    ordered = (sort_rewards(values, offsets) if known is None else known).values
     corrected = corrected_best_gains(ordered, offsets, transform, np.array(sizes), seed=seed)
     variance = found.gain_variance
     if variance is not None and corrected.variance is not None:

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from klimit.limit.blocks import best_gains
+from klimit.limit.preparation import Rewards, sort_rewards
 from klimit.order_statistics import best_weights, subset_ratio
 from klimit.policies.levels import Floats, Ints, Levels, join_levels, tied_levels
 from klimit.policies.ties import kl_with_ties, level_loss, untied_kl
 from klimit.policies.wins import best_of_n_table, level_excess, tie_excess
 from klimit.policies.within import gain_variance, kl_variance
 from klimit.rewards.ties import most_by_chance
-from klimit.samples.sorting import SortedGroup, for_sorted_groups
+from klimit.samples.sorting import groups_of_sorted
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +56,7 @@ def best_of_n_values(
     sizes: Sequence[int],
     *,
     within: bool = False,
+    known: Rewards | None = None,
 ) -> PromptValues:
     """Best-of-N for each N of ``sizes``, prompt by prompt.
 
@@ -62,30 +65,13 @@ def best_of_n_values(
         offsets: shape ``(n_prompts + 1,)``; prompt ``i`` owns ``offsets[i]:offsets[i + 1]``.
         sizes: each N, from 1 to the smallest prompt's number of completions.
         within: also estimate the variances within prompts.
+        known: the same rewards sorted, where that has been done before.
     """
     n_prompts, k = len(offsets) - 1, len(sizes)
-    base = np.empty(n_prompts)
-    gain = np.empty((n_prompts, k))
-    variance = np.zeros((n_prompts, k)) if within else None
-    weights = {
-        n: np.stack([best_weights(n, size) for size in sizes], axis=1)
-        for n in np.unique(np.diff(offsets)).tolist()
-    }
-    levels: dict[int, list[Levels]] = {n: [] for n in weights}
-
-    def measure(group: SortedGroup) -> None:
-        base[group.prompts], centred = group.centred()
-        gain[group.prompts] = centred @ weights[group.n]
-        if variance is not None:
-            variance[group.prompts] = np.stack([_gain_variance(centred, size) for size in sizes], axis=1)
-        found = tied_levels(group)
-        if len(found.at):
-            levels[group.n].append(found)
-
-    for_sorted_groups(measure, values, offsets)
-    gain[:, [size == 1 for size in sizes]] = 0.0  # by definition; the mean's rounding is no gain
-
-    joined = {n: join_levels(parts) for n, parts in levels.items() if parts}
+    rewards = sort_rewards(values, np.asarray(offsets, dtype=np.int64)) if known is None else known
+    gain = _gains(rewards, sizes)
+    variance = _gain_variances(rewards, sizes) if within else None
+    joined = _levels(rewards)
     kl, kl_rough, win_rate, kl_var, win_var = (np.zeros((n_prompts, k)) for _ in range(5))
     for j, size in enumerate(sizes):
         kl[:, j] = kl_rough[:, j] = untied_kl(size)
@@ -100,8 +86,37 @@ def best_of_n_values(
                 win_var[:, j] += _win_variance(part, n, size, n_prompts)
     tied = ties_matter(joined)
     if not within:
-        return PromptValues(base, gain, kl, kl_rough, win_rate, tied)
-    return PromptValues(base, gain, kl, kl_rough, win_rate, tied, variance, kl_var, win_var)
+        return PromptValues(rewards.mean, gain, kl, kl_rough, win_rate, tied)
+    return PromptValues(rewards.mean, gain, kl, kl_rough, win_rate, tied, variance, kl_var, win_var)
+
+
+def _gains(rewards: Rewards, sizes: Sequence[int]) -> Floats:
+    """Unbiased gains, one a prompt and N; those at powers of two came with the sorting."""
+    asked = np.array(sizes, dtype=np.int64)
+    gain = np.zeros((rewards.n_prompts, len(asked)))
+    place = np.minimum(np.searchsorted(rewards.sizes, asked), max(len(rewards.sizes) - 1, 0))
+    there = (rewards.sizes[place] == asked) if len(rewards.sizes) else np.zeros(len(asked), dtype=bool)
+    gain[:, there] = rewards.best[:, place[there]]
+    missing = ~there & (asked > 1)  # N = 1 is the base policy
+    if missing.any():
+        gain[:, missing] = best_gains(rewards.values, rewards.offsets, asked[missing])
+    return gain
+
+
+def _gain_variances(rewards: Rewards, sizes: Sequence[int]) -> Floats:
+    variance = np.zeros((rewards.n_prompts, len(sizes)))
+    for group in groups_of_sorted(rewards.values, rewards.offsets):
+        centred = group.centred()[1]
+        variance[group.prompts] = np.stack([_gain_variance(centred, size) for size in sizes], axis=1)
+    return variance
+
+
+def _levels(rewards: Rewards) -> dict[int, Levels]:
+    """Levels that prompts show at least twice, by their number of completions."""
+    parts: dict[int, list[Levels]] = {}
+    for group in groups_of_sorted(rewards.values, rewards.offsets, np.flatnonzero(rewards.pairs)):
+        parts.setdefault(group.n, []).append(tied_levels(group))
+    return {n: join_levels(found) for n, found in parts.items()}
 
 
 def ties_matter(levels: Mapping[int, Levels]) -> bool:

@@ -51,13 +51,36 @@ def _plan(offsets: NDArray[np.integer[Any]], block: int) -> Iterator[Ints]:
 def _sorted(
     values: NDArray[np.floating[Any]], offsets: NDArray[np.integer[Any]], prompts: Ints
 ) -> SortedGroup:
+    return SortedGroup(prompts, np.sort(_rows(values, offsets, prompts), axis=1))
+
+
+def _rows(
+    values: NDArray[np.floating[Any]], offsets: NDArray[np.integer[Any]], prompts: Ints
+) -> NDArray[np.floating[Any]]:
+    """Rewards of prompts of equal size, one a row."""
     starts = offsets[prompts]
     n = int(offsets[prompts[0] + 1] - starts[0])
     if prompts[-1] - prompts[0] + 1 == len(prompts):
-        rows = values[starts[0] : starts[0] + n * len(prompts)].reshape(-1, n)
-    else:
-        rows = values[starts[:, None] + np.arange(n)]
-    return SortedGroup(prompts, np.sort(rows, axis=1))
+        return values[starts[0] : starts[0] + n * len(prompts)].reshape(-1, n)
+    return np.asarray(values[starts[:, None] + np.arange(n)])
+
+
+def groups_of_sorted(
+    ordered: NDArray[np.floating[Any]],
+    offsets: NDArray[np.integer[Any]],
+    prompts: Ints | None = None,
+    *,
+    block: int = _BLOCK,
+) -> Iterator[SortedGroup]:
+    """Prompts (all, or those chosen) in groups of equal size, of rewards that are ascending within prompts already."""
+    counts = np.diff(offsets)
+    chosen = np.arange(len(counts)) if prompts is None else prompts
+    for n in np.unique(counts[chosen]).tolist():
+        members = chosen[counts[chosen] == n]
+        step = max(1, block // n)
+        for first in range(0, len(members), step):
+            group = members[first : first + step]
+            yield SortedGroup(group, _rows(ordered, offsets, group))
 
 
 def sorted_groups(
