@@ -2,56 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from klimit.errors import InputError
-from klimit.limit.dual import Array
 from klimit.limit.options import check_budgets
-from klimit.limit.preparation import Rewards
+from klimit.limit.tails import weight_tails
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from klimit.limit.result import Frontier
-
-_FEWEST_FOR_TAIL = 25  # completions below which the tail has too few values for a fit
-_FEWEST_DISTINCT = 5
-
-
-def effective_sample_size(rewards: Rewards, t: float) -> Array:
-    """``(sum w)^2 / sum w^2`` of the weights ``w = exp(t r)`` of each prompt, ``(P,)``."""
-    out = np.empty(rewards.n_prompts)
-    for prompt, values in _prompts(rewards):
-        w = np.exp(t * (values - values[-1]))
-        out[prompt] = w.sum() ** 2 / (w @ w)
-    return out
-
-
-def pareto_k(rewards: Rewards, t: float) -> Array:
-    """Pareto k-hat of the weights ``exp(t r)`` of each prompt, ``(P,)``; Vehtari et al., arXiv:1507.02646.
-
-    It is nan where a tail shape has no meaning: fewer than 25 completions, or fewer than five different rewards
-    in the tail (0/1 rewards among them), whose weights are bounded by their few values.
-    """
-    out = np.full(rewards.n_prompts, np.nan)
-    for prompt, values in _prompts(rewards):
-        n = len(values)
-        tail = int(np.ceil(min(0.2 * n, 3 * np.sqrt(n))))
-        if n < _FEWEST_FOR_TAIL or len(np.unique(values[-tail:])) < _FEWEST_DISTINCT:
-            continue
-        import arviz_stats.base
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about large k, which is what is returned
-            _, k = arviz_stats.base.array_stats.psislw(
-                -t * (values - values[-1])
-            )  # its convention: minus the log weights
-        out[prompt] = float(k)
-    return out
 
 
 def table(limit: Frontier, *, beta: ArrayLike | None = None, kl: ArrayLike | None = None) -> pd.DataFrame:
@@ -84,6 +47,7 @@ def table(limit: Frontier, *, beta: ArrayLike | None = None, kl: ArrayLike | Non
     for price in _prices(limit, beta, kl):
         t = 1 / price
         correction = np.full(rewards.n_prompts, np.nan)
+        ess, shape = weight_tails(rewards.values, rewards.offsets, t)
         scaled = t * rewards.scale
         if isinstance(limit.engine, AverageBudget):
             u = limit.engine.grid.u
@@ -96,8 +60,8 @@ def table(limit: Frontier, *, beta: ArrayLike | None = None, kl: ArrayLike | Non
                     "prompt_id": limit.samples.prompt_ids,
                     "beta": price,
                     "completions": rewards.counts.astype(int),
-                    "ess": effective_sample_size(rewards, t),
-                    "pareto_k": pareto_k(rewards, t),
+                    "ess": ess,
+                    "pareto_k": shape,
                     "correction": correction,
                     "correction_share": np.abs(correction) / total if total > 0 else np.nan,
                     "at_top": rewards.at_top,
@@ -124,9 +88,3 @@ def _prices(limit: Frontier, beta: ArrayLike | None, kl: ArrayLike | None) -> li
             f"kl={budgets.max():g} lies beyond the horizon of {limit.horizon:.3g} nats; give beta= to look there"
         )
     return [float(x) for x in limit.linearise(budgets).slope]
-
-
-def _prompts(rewards: Rewards) -> list[tuple[int, Array]]:
-    offsets = rewards.offsets
-    values = rewards.values
-    return [(i, values[offsets[i] : offsets[i + 1]].astype(np.float64)) for i in range(rewards.n_prompts)]

@@ -1,0 +1,160 @@
+"""How the weights ``exp(t r)`` of each prompt are spread: effective sample size, and Pareto k-hat of their tail.
+
+The shape of the tail is the empirical Bayes estimate of Zhang and Stephens (2009) for a generalised Pareto law, with
+the prior of Vehtari et al. (arXiv:1507.02646) on the shape. Its sums of logarithms are logarithms of running products.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from klimit.limit.dual import Array
+from klimit.limit.elementary import exp, log
+from klimit.limit.kernels import in_chunks
+
+_FEWEST_FOR_TAIL = 25  # completions below which the tail has too few values for a fit
+_FEWEST_DISTINCT = 5
+_PRIOR_SCALES, _PRIOR_DRAWS, _PRIOR_SHAPE = 3.0, 10.0, 0.5
+_FACTORS = 8  # multiplied before their logarithm is taken
+_WIDE = 1e30  # factors beyond which so many might overflow
+_NEAR_ZERO = 0.01  # products of 1 - x are exact enough, unless all x are smaller
+_NEGLIGIBLE = 10 * 2.220446049250313e-16  # share of the posterior
+
+_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+
+
+@numba.njit(fastmath=True, **_OPTIONS)
+def _weigh(values: NDArray[Any], top: float, t: float, out: Array) -> tuple[float, float]:
+    """Set ``out`` to ``exp(t (values - top))``; sums of them and of their squares."""
+    total, squares = 0.0, 0.0
+    for i in range(len(values)):
+        w = exp(t * (values[i] - top))
+        out[i] = w
+        total += w
+        squares += w * w
+    return total, squares
+
+
+@numba.njit(**_OPTIONS)
+def _distinct(ordered: NDArray[Any]) -> int:
+    count = 1
+    for i in range(1, len(ordered)):
+        count += ordered[i] != ordered[i - 1]
+    return count
+
+
+@numba.njit(fastmath={"contract"}, **_OPTIONS)
+def _multiply(x: float, b: Array, product: Array) -> None:
+    for j in range(len(b)):
+        product[j] *= 1.0 - b[j] * x
+
+
+@numba.njit(fastmath={"contract"}, **_OPTIONS)
+def _take_logs(product: Array, total: Array) -> None:
+    for j in range(len(product)):
+        total[j] += log(product[j])
+        product[j] = 1.0
+
+
+@numba.njit(**_OPTIONS)
+def _mean_logs(excess: Array, b: Array, out: Array) -> None:
+    """Set ``out`` to the mean over ``x`` of ``log(1 - b x)``."""
+    m, largest = len(excess), excess[-1]
+    factors = 1 if 1.0 + np.abs(b).max() * largest > _WIDE else _FACTORS
+    product = np.ones(len(b))
+    out[:] = 0.0
+    for i in range(m):
+        _multiply(excess[i], b, product)
+        if (i + 1) % factors == 0:
+            _take_logs(product, out)
+    _take_logs(product, out)
+    for j in range(len(b)):
+        if abs(b[j]) * largest < _NEAR_ZERO:
+            out[j] = np.log1p(-b[j] * excess).sum()
+        out[j] /= m
+
+
+@numba.njit(**_OPTIONS)
+def fit_shape(excess: Array) -> float:
+    """The shape ``k`` of a generalised Pareto law, from ascending values above the threshold; nan if it has none."""
+    m = len(excess)
+    quartile = excess[int(m / 4 + 0.5) - 1]
+    if not quartile > 0:
+        return np.nan
+    points = 30 + int(m**0.5)
+    b, shape = np.empty(points), np.empty(points)
+    for j in range(points):
+        b[j] = (1.0 - np.sqrt(points / (j + 0.5))) / (_PRIOR_SCALES * quartile) + 1.0 / excess[-1]
+    _mean_logs(excess, b, shape)
+    likelihood = m * (np.log(-b / shape) - shape - 1.0)
+    weights = np.exp(likelihood - likelihood.max())
+    weights /= weights.sum()
+    kept = 0.0
+    mean = 0.0
+    for j in range(points):
+        if weights[j] >= _NEGLIGIBLE:
+            kept += weights[j]
+            mean += weights[j] * b[j]
+    fitted = np.log1p(-mean / kept * excess).mean()
+    return (m * fitted + _PRIOR_DRAWS * _PRIOR_SHAPE) / (m + _PRIOR_DRAWS)
+
+
+@numba.njit(**_OPTIONS)
+def _tail_shape(values: NDArray[Any], weights: Array) -> float:
+    n = len(values)
+    tail = int(np.ceil(min(0.2 * n, 3.0 * np.sqrt(n))))
+    if n < _FEWEST_FOR_TAIL or _distinct(values[n - tail :]) < _FEWEST_DISTINCT:
+        return np.nan
+    fitted = int(3.0 * n**0.5) if n > 225 else n // 5
+    cutoff = weights[n - fitted - 1]
+    return fit_shape(weights[n - fitted :] - cutoff)
+
+
+@numba.njit(**_OPTIONS)
+def tails_pass(
+    values: NDArray[Any],
+    offsets: NDArray[np.int64],
+    first: int,
+    last: int,
+    t: float,
+    ess: Array,
+    shape: Array,
+) -> None:
+    """Fill rows ``first`` to ``last`` of :func:`weight_tails`."""
+    longest = 1
+    for p in range(first, last):
+        longest = max(longest, offsets[p + 1] - offsets[p])
+    room = np.empty(longest)
+    for p in range(first, last):
+        ordered = values[offsets[p] : offsets[p + 1]]
+        weights = room[: len(ordered)]
+        total, squares = _weigh(ordered, np.float64(ordered[-1]), t, weights)
+        ess[p] = total * total / squares
+        shape[p] = _tail_shape(ordered, weights)
+
+
+def weight_tails(
+    values: NDArray[np.floating[Any]], offsets: NDArray[np.int64], t: float
+) -> tuple[Array, Array]:
+    """Effective sample size ``(sum w)^2 / sum w^2`` and Pareto k-hat of the weights ``exp(t r)`` of prompts, ``(P,)``.
+
+    The shape is nan where a tail has none: fewer than 25 completions, fewer than five different rewards in the tail
+    (0/1 rewards among them), whose weights are bounded by their few values, or a quarter of it at its threshold, where
+    weights too small for a number are.
+
+    Args:
+        values: rewards, ascending within prompts, ``(n_completions,)``.
+        offsets: ``(P + 1,)``.
+        t: one over beta, in units of one over the reward.
+    """
+    ess, shape = np.empty((2, len(offsets) - 1))
+
+    def work(first: int, last: int) -> None:
+        tails_pass(values, offsets, first, last, t, ess, shape)
+
+    in_chunks(work, offsets)
+    return ess, shape
