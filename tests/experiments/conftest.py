@@ -77,5 +77,5 @@ def recipe(here, base_model):
         "n_policy": 32,
         "best_of_n": [2, 4],
         "max_new_tokens": 3,
-        "training": {"steps": 3, "batch_size": 16, "generations": 4, "learning_rate": 0.01, "save_every": 1},
+        "training": {"steps": 3, "batch_size": 16, "generations": 4, "learning_rate": 0.003, "save_every": 1},
     }

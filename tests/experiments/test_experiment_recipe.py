@@ -92,13 +92,13 @@ def test_every_key_can_be_given(read):
     }
     assert recipe.best_of_n == (4, 16)
     assert [run.slug for run in recipe.runs][:3] == [
-    assert recipe.trust_remote_code
-    assert recipe.allow_pickle
+        "grpo-beta1spread-seed0",
         "grpo-beta1spread-seed3",
         "ppo-beta1spread-seed0",
     ]
     assert (recipe.title, recipe.seed, recipe.level, recipe.max_new_tokens) == ("Mine", 7, 0.9, 32)
-    assert recipe.trust_remote_code and recipe.allow_pickle
+    assert recipe.trust_remote_code
+    assert recipe.allow_pickle
 
 
 def test_rewards_can_be_named_where_they_are_used(read):

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from klimit.experiments.steps import Step
 
+_SHORT = ("prepare", "report")  # kinds that take seconds
+
 
 def time_left(steps: Sequence[Step], paces: Mapping[str, float]) -> str:
     """In words; empty where nothing like them was timed.
@@ -18,7 +20,7 @@ def time_left(steps: Sequence[Step], paces: Mapping[str, float]) -> str:
     if not known:
         return ""
     seconds = sum(paces[step.pace] * step.size for step in known)
-    whole = len(known) == len(steps)
+    whole = all(step.pace in paces or step.kind in _SHORT for step in steps)
     if not whole and seconds < 60:
         return ""
     return f"{'about' if whole else 'more than'} {_in_words(seconds)} left"

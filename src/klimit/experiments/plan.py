@@ -150,7 +150,7 @@ class _Plan:
         settings = dict(self.recipe.training[run.trainer])
         known = {name: value for name, value in settings.items() if name not in _HOW}
         beta = {"multiple": run.beta, "spread": spread} if run.in_spreads else {"beta": run.beta}
-        said = run.label()
+        said = run.label(seeds=len(self.recipe.seeds) > 1)
         policy = self._make(
             "train",
             policy_of(run),

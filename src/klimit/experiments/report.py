@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import klimit
@@ -43,6 +44,7 @@ def write_report(place: Place, steps: Sequence[Step]) -> None:
         content = _content(place, names)
         found = _found(place, content, spread, names)
     told = f"{words.summary(found)}\n{page_words(content)}"
+    content = replace(content, lead=words.lead(found))
     numbers = {
         "version": klimit.__version__,
         "experiment": recipe.name,
@@ -107,7 +109,7 @@ def _found(place: Place, content: Content, spread: float | None, names: tuple[st
         )
     except InputError as error:
         raise InputError(f"{recipe.source}: best_of_n: {error}") from None
-    return Found(recipe, spread, names, audits, trained, best)
+    return Found(recipe, spread, audits, trained, best)
 
 
 def _steps(place: Place, steps: Sequence[Step]) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +35,6 @@ class Found:
     Attributes:
         recipe: of the experiment.
         spread: of the trained reward within prompts; None where betas are absolute.
-        names: what each run is called.
         audits: the policies against the limit of the reward that is meant, in the order of the recipe's runs.
         trained: the same against the limit of the reward that was trained on; None where that is the one meant.
         best_of_n: of the base model, by the reward that is meant.
@@ -43,7 +42,6 @@ class Found:
 
     recipe: Recipe
     spread: float | None
-    names: tuple[str, ...]
     audits: Audits
     trained: Audits | None
     best_of_n: PolicyCurve
@@ -78,12 +76,6 @@ def value_of(row: Mapping[str, Any], name: str) -> Value | None:
     """A quantity of a row as a value again."""
     known = row[name]
     return None if known is None else Value(known["estimate"], known["low"], known["high"])
-
-
-def shares(rows: Sequence[Mapping[str, Any]]) -> list[float]:
-    """The efficiencies that are known."""
-    found = (value_of(row, "efficiency") for row in rows)
-    return [value.estimate for value in found if value is not None and value.known]
 
 
 def _run(run: Run, spread: float | None) -> dict[str, Any]:

@@ -5,73 +5,126 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from klimit.experiments.recipe import Recipe
-from klimit.experiments.results import Found, best_of_n_rows, rows_of, shares, value_of
+from klimit.experiments.results import Found, best_of_n_rows, rows_of, value_of
 from klimit.reports.audit.several import SeveralFindings
 from klimit.reports.audit.several_text import parts_table
 from klimit.reports.layout import table, wrap
-from klimit.reports.numbers import percent, plural
+from klimit.reports.numbers import nats, percent, plural
 from klimit.reports.values import Unit, share
 
 Rows = Sequence[Mapping[str, Any]]
+_BESIDE = {
+    "allocation": "on the wrong prompts",
+    "shape": "on another law of the reward",
+    "off_reward": "on what the reward does not see",
+}
 
 
 def summary(found: Found) -> str:
     """How near each method got to the limit, in 80 columns, ending in a newline."""
-    recipe, rows, best = found.recipe, rows_of(found), best_of_n_rows(found.best_of_n)
-    prompts = plural(found.audits[0].n_prompts, "held-out prompt")
-    first = f"How near to the limit of {recipe.limit_reward}, on {prompts}? Gain over the most gain at the same KL:"
-    lines = [wrap(first), *(wrap(f"  {line}", indent="    ") for line in _methods(recipe, rows, best))]
-    if recipe.reward != recipe.limit_reward:
-        lines.append(
-            wrap(
-                f"  trained on {recipe.reward}, of whose own limit they got "
-                f"{_range([row['by_trained_reward'] for row in rows])}",
-                indent="    ",
-            )
-        )
+    lines = [wrap(line, indent="  ") for line in lead(found)]
     parts = parts_table(SeveralFindings(found.audits))
-    return "\n".join([*lines, "", *_table(rows, best, found), "", "Where their KL went, nats:", *parts, ""])
+    return "\n".join([*lines, "", *_table(found), "", "Where their KL went, nats:", *parts, ""])
 
 
-def _methods(recipe: Recipe, rows: Rows, best: Rows) -> list[str]:
-    """One line a method."""
+def lead(found: Found) -> tuple[str, ...]:
+    """The answer in a few sentences."""
+    reward, methods = found.recipe.limit_reward, _methods(found)
+    prompts = plural(found.audits[0].n_prompts, "held-out prompt")
+    known = {name: _known(rows) for name, rows in methods.items()}
+    told = [f"{name}: {_range(shares)}" for name, shares in known.items() if shares]
     lines = []
-    if best:
-        sizes = f"best-of-{best[0]['n']}" + (f" to {best[-1]['n']}" if len(best) > 1 else "")
-        lines.append(f"{sizes}: {_range(best)}")
-    for trainer in recipe.trainers:
-        own = [row for row in rows if row["trainer"] == trainer]
-        lines.append(
-            f"{trainer}: {_range(own)} ({'one policy' if len(own) == 1 else f'{len(own)} policies'})"
-        )
-    return lines
+    if told:
+        lines.append(f"Share of the limit of {reward} at the same KL, on {prompts}: {'; '.join(told)}.")
+    lines += _beyond(methods, found)
+    if spent := _spent(found):
+        lines.append(f"KL that their gain did not need went mostly {spent}.")
+    return (*lines, *_by_trained_reward(found))
 
 
-def _range(rows: Rows) -> str:
-    """The least and the largest share; how many are not known."""
-    known = shares(rows)
-    beyond = len(rows) - len(known)
-    if not known:
-        return "unknown: their KL is beyond the horizon of the base samples, or 0"
-    low, high = percent(min(known)), percent(max(known))
-    text = low if low == high else f"{low} to {high}"
-    return text + (f", and {beyond} beyond the horizon of the base samples or at KL 0" if beyond else "")
+def _methods(found: Found) -> dict[str, Rows]:
+    """The rows of each method, by its name."""
+    best, rows = best_of_n_rows(found.best_of_n), rows_of(found)
+    methods: dict[str, Rows] = {}
+    if inside := [row for row in best if row["efficiency"]["estimate"] == row["efficiency"]["estimate"]]:
+        methods[_sizes(inside)] = inside
+    if outside := [row for row in best if row not in inside]:
+        methods[_sizes(outside)] = outside
+    for trainer in found.recipe.trainers:
+        methods[trainer] = [row for row in rows if row["trainer"] == trainer]
+    return methods
 
 
-def _table(rows: Rows, best: Rows, found: Found) -> list[str]:
+def _sizes(rows: Rows) -> str:
+    first, last = rows[0]["n"], rows[-1]["n"]
+    return f"best-of-{first}" if first == last else f"best-of-{first} to {last}"
+
+
+def _known(rows: Rows) -> list[float]:
+    """The shares of the limit that are known."""
+    found = (value_of(row, "efficiency") for row in rows)
+    return [value.estimate for value in found if value is not None and value.known]
+
+
+def _range(shares: Sequence[float]) -> str:
+    low, high = percent(min(shares)), percent(max(shares))
+    return low if low == high else f"{low} to {high}"
+
+
+def _beyond(methods: Mapping[str, Rows], found: Found) -> list[str]:
+    """What is known of those whose KL is beyond the horizon."""
+    told = []
+    for name, rows in methods.items():
+        values = (value_of(row, "efficiency") for row in rows)
+        open_ = [value for value in values if value is not None and not value.known]
+        if open_:
+            least = min(value.low for value in open_)
+            count = "" if len(open_) == len(rows) else f" ({len(open_)} of {len(rows)} policies)"
+            told.append(f"{name}{count} {f'at least {percent(least)}' if least > 0 else 'unknown'}")
+    if not told:
+        return []
+    horizon = nats(found.audits.limit.horizon)
+    return [f"Beyond {horizon} (the horizon of these samples) there are bounds only: {'; '.join(told)}."]
+
+
+def _spent(found: Found) -> str:
+    """The largest part of each trainer's KL beside what its gain needed."""
+    told: dict[str, list[str]] = {}
+    for trainer in found.recipe.trainers:
+        audits = [
+            audit
+            for run, audit in zip(found.recipe.runs, found.audits, strict=True)
+            if run.trainer == trainer and audit.status == "estimate" and audit.parts is not None
+        ]
+        sums = {
+            name: [max(getattr(audit.parts, name).estimate, 0.0) / audit.kl.estimate for audit in audits]  # type: ignore[union-attr]
+            for name in _BESIDE
+        }
+        if audits and max(map(sum, sums.values())) > 0:
+            most = max(sums, key=lambda name: sum(sums[name]))
+            told.setdefault(_BESIDE[most], []).append(f"{trainer}: {_range(sums[most])} of its KL")
+    return ", ".join(f"{where} ({', '.join(whose)})" for where, whose in told.items())
+
+
+def _by_trained_reward(found: Found) -> list[str]:
+    if found.trained is None:
+        return []
+    rows = [{**row["by_trained_reward"], "trainer": row["trainer"]} for row in rows_of(found)]
+    told = []
+    for trainer in found.recipe.trainers:
+        shares = _known([row for row in rows if row["trainer"] == trainer])
+        told.append(f"{trainer} {_range(shares) if shares else 'unknown (beyond the horizon)'}")
+    return [f"Of the limit of {found.recipe.reward}, which they were trained on: {', '.join(told)}."]
+
+
+def _table(found: Found) -> list[str]:
     level = f"{100 * found.audits[0].level:g}%"
-    named = [(f"best-of-{row['n']}", row) for row in best] + [(row["name"], row) for row in rows]
+    named = [(f"best-of-{row['n']}", row) for row in best_of_n_rows(found.best_of_n)]
+    named += [(row["name"], row) for row in rows_of(found)]
     kls = Unit.fitting(*(value_of(row, "kl") for _, row in named))
     gains = Unit.fitting(*(value_of(row, "gain") for _, row in named), signed=True)
     lines = [("", "KL, nats", f"gain [{level}]", "of the limit")]
-    lines += [
-        (
-            name,
-            kls.full(value_of(row, "kl")),
-            gains.full(value_of(row, "gain")),
-            share(value_of(row, "efficiency")),
-        )
-        for name, row in named
-    ]
+    for name, row in named:
+        kl, gain, of_limit = (value_of(row, each) for each in ("kl", "gain", "efficiency"))
+        lines.append((name, kls.full(kl), gains.full(gain), share(of_limit)))
     return table(lines)

@@ -119,6 +119,7 @@ class Content:
         by_members: gap and threshold against the number of the ensemble's members; None where there is no ensemble
             with gold, or ``why_no_members`` says why not.
         why_no_members: why ``by_members`` is missing though there are an ensemble and gold; else empty.
+        lead: sentences that answer, before all else, what the page was made for; none by default.
         read: what reading guessed, held back or left out, one line each.
     """
 
@@ -135,4 +136,5 @@ class Content:
     notes: tuple[str, ...] = ()
     by_members: HackingByMembers | None = None
     why_no_members: str = ""
+    lead: tuple[str, ...] = ()
     read: tuple[str, ...] = ()

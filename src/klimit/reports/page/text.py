@@ -30,7 +30,7 @@ class Answer:
         topic: what it is about, in a word or two.
         place: id of the section of the page that shows it.
         verdict: sentences, the first thing to be read.
-        action: what to do about it.
+        action: what to do about it; empty where the answers after it say so.
         folded: whether all but the first sentence is folded away at first, for there are many like it.
     """
 
@@ -44,9 +44,7 @@ class Answer:
 def page_words(content: Content) -> str:
     """The answers, in 80 columns, ending in a newline; then the notes."""
     parts = [
-        "\n".join(
-            [*(wrap(line, indent="  ") for line in each.verdict), wrap(f"Next: {each.action}", indent="  ")]
-        )
+        "\n".join(wrap(line, indent="  ") for line in (*each.verdict, *_next(each)))
         for each in answers(content)
     ]
     notes = [wrap(f"! {line}", indent="  ") for line in content.notes]
@@ -56,7 +54,8 @@ def page_words(content: Content) -> str:
 def answers(content: Content) -> list[Answer]:
     """Every answer on the page, in its order."""
     limit = gather(content.limit, content.best_of_n)
-    found = [Answer("The limit", "plane", tuple(of_limit.verdict(limit)), of_limit.action(limit))]
+    found = [Answer("In short", "plane", content.lead, "")] if content.lead else []
+    found.append(Answer("The limit", "plane", tuple(of_limit.verdict(limit)), of_limit.action(limit)))
     if content.audits is not None:
         audits = AuditReport.of(content.audits)
         topic = "The policies" if len(content.audits) > 1 else "The policy"
@@ -74,6 +73,10 @@ def answers(content: Content) -> list[Answer]:
         verdict = tuple(of_ensemble.verdict(together))
         found.append(Answer("The ensemble", "ensemble", verdict, _here(of_ensemble.action(together))))
     return found
+
+
+def _next(answer: Answer) -> list[str]:
+    return [f"Next: {answer.action}"] if answer.action else []
 
 
 def _here(action: str) -> str:
