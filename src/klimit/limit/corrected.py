@@ -38,20 +38,26 @@ def _lower(z: Array, top: float) -> float:
 
 
 @numba.njit(**_OPTIONS)
-def _weigh(z: Array, scale: float, u: Array) -> None:
-    """Set ``u`` to ``exp(scale z)``."""
+def _weigh(z: Array, scale: float, powers: Array) -> None:
+    """Set the rows of ``powers`` to ``u, u**2, u**4, u**8`` of ``u = exp(scale z)``."""
     for i in range(len(z)):
-        u[i] = exp(z[i] * scale)
+        powers[0, i] = exp(z[i] * scale)
+    for row in range(1, 4):
+        for i in range(len(z)):
+            powers[row, i] = powers[row - 1, i] * powers[row - 1, i]
 
 
 @numba.njit(**_OPTIONS)
-def _raise(u: Array) -> None:
+def _raise(powers: Array, n: int) -> None:
     """From the weights of one group of octaves to those of the next."""
-    for i in range(len(u)):
-        x = u[i]
-        for _ in range(OCTAVES):
+    for i in range(n):
+        x = powers[3, i]
+        for _ in range(OCTAVES - 3):
             x = x * x
-        u[i] = x
+        powers[0, i] = x
+    for row in range(1, 4):
+        for i in range(n):
+            powers[row, i] = powers[row - 1, i] * powers[row - 1, i]
 
 
 @numba.njit(**_OPTIONS)
@@ -67,22 +73,29 @@ def _end(u: Array, start: int, stop: int) -> int:
 
 @numba.njit(**_OPTIONS)
 def _sum_quarters(
-    u: Array, edges: NDArray[np.int64], groups: int, first: Array, large: Array, rest: Array, cubes: Array
+    powers: Array,
+    edges: NDArray[np.int64],
+    groups: int,
+    first: Array,
+    large: Array,
+    rest: Array,
+    cubes: Array,
 ) -> None:
     """Of each quarter: the largest weight, the sum of the other large ones, and power sums of the rest."""
     ends = edges[1:].copy()
+    flat, stride = powers.reshape(-1), powers.shape[1]
     for group in range(groups):
         at = group * OCTAVES * LANES
         if group:
-            _raise(u)
+            _raise(powers, edges[4])
         for b in range(4):
             start, row = edges[b], QUARTERS + b
-            stop = _end(u, start, ends[b]) if group else ends[b]
+            stop = _end(powers[0], start, ends[b]) if group else ends[b]
             ends[b] = stop
             top = min(start + EXACT, stop)
-            tilted_sums(u, start, start + 1, first[b], at, cubes[row], at)
-            tilted_sums(u, start + 1, top, large[b], at, cubes[row], at)
-            tilted_sums(u, top, stop, rest[row], at, cubes[row], at)
+            tilted_sums(flat, stride, start, start + 1, first[b], at, cubes[row], at)
+            tilted_sums(flat, stride, start + 1, top, large[b], at, cubes[row], at)
+            tilted_sums(flat, stride, top, stop, rest[row], at, cubes[row], at)
 
 
 @numba.njit(**_OPTIONS)
@@ -228,7 +241,7 @@ def statistics_pass(
     longest = 0
     for p in range(start_prompt, stop_prompt):
         longest = max(longest, offsets[p + 1] - offsets[p])
-    z, u = np.empty(longest), np.empty(longest)
+    z, powers = np.empty(longest), np.empty((4, longest))
     labels, places = np.empty(longest, dtype=np.uint8), np.empty(longest, dtype=np.int32)
     edges, counts = np.empty(5, dtype=np.int64), np.empty(4, dtype=np.int64)
     tops = np.empty(BLOCKS, dtype=np.int64)
@@ -243,13 +256,13 @@ def statistics_pass(
         edges[0], edges[1], edges[2], edges[3], edges[4] = 0, n // 4, n // 2, (3 * n) // 4, n
         deal_with(values, start, n, edges, prompt_key(seed, p), z, labels, places)
         rise = -_lower(z[:n], np.float64(values[start + n - 1])) / n  # of the largest reward over the mean
-        _weigh(z[:n], t[0] / LANES, u)
+        _weigh(z[:n], t[0] / LANES, powers)
         _find_tops(z, edges, tops)
         for b in range(4):
             end = min(edges[b] + EXACT, edges[b + 1])
             counts[b] = end - edges[b] - 1
-            first_octave(u, edges[b] + 1, end, lead, b * (EXACT - 1) * LANES)
-        _sum_quarters(u[:n], edges, groups, first, large, rest, cubes)
+            first_octave(powers.reshape(-1), longest, edges[b] + 1, end, lead, b * (EXACT - 1) * LANES)
+        _sum_quarters(powers, edges, groups, first, large, rest, cubes)
         for b in range(4):
             _add(large[b], rest[QUARTERS + b], others[QUARTERS + b])
         _nest(rest)

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from klimit.limit.dual import Array
 
 _GOLDEN = 0x9E3779B97F4A7C15
+_PLACE_BITS = 16
+_MOST_PLACES = (1 << _PLACE_BITS) - 1
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -34,6 +36,32 @@ def draw_places(n: int, key: np.uint64, places: NDArray[np.int32]) -> None:
         state = key + np.uint64(n - i) * np.uint64(_GOLDEN)
         bits = _splitmix(state) >> np.uint64(32)
         places[i] = np.int32((bits * np.uint64(i + 1)) >> np.uint64(32))
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _deal_quarters(
+    values: NDArray[Any],
+    start: int,
+    n: int,
+    edges: NDArray[np.int64],
+    key: np.uint64,
+    out: Array,
+    labels: NDArray[np.uint8],
+    places: NDArray[np.int32],
+) -> None:
+    """Deal fewer than 65,536 values into four blocks, whose next free places share one register."""
+    free = np.uint64(0)
+    for b in range(4):
+        labels[edges[b] : edges[b + 1]] = _PLACE_BITS * b
+        free |= np.uint64(edges[b]) << np.uint64(_PLACE_BITS * b)
+    draw_places(n, key, places)
+    for k in range(n):
+        i = np.uint64(n - 1 - k)
+        j = np.uint64(places[i])
+        b = np.uint64(labels[j])
+        labels[j] = labels[i]
+        out[(free >> b) & np.uint64(_MOST_PLACES)] = values[np.uint64(start) + i]
+        free += np.uint64(1) << b
 
 
 @numba.njit(cache=True, nogil=True)
@@ -60,6 +88,9 @@ def deal_with(
     places: NDArray[np.int32],
 ) -> None:
     """:func:`deal` with room for the labels and the places they are drawn from, ``(n,)`` or more each."""
+    if len(edges) == 5 and n <= _MOST_PLACES:
+        _deal_quarters(values, start, n, edges, key, out, labels, places)
+        return
     slots = edges[:-1].copy()
     for b in range(len(slots)):
         labels[edges[b] : edges[b + 1]] = b

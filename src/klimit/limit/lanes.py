@@ -35,11 +35,12 @@ def _spread(builder: Any, x: Any) -> Any:
     return builder.shuffle_vector(one, undefined, ir.Constant(places, [0] * LANES))
 
 
-def _powers(builder: Any, x: Any) -> Any:
-    """``x**8, x**9, ..., x**15``, one a lane."""
-    power = [_spread(builder, x)]
-    for _ in range(3):
-        power.append(builder.fmul(power[-1], power[-1], flags=_FREE))
+def _powers(builder: Any, powers: Any, i: Any, stride: Any) -> Any:
+    """``x**8, x**9, ..., x**15``, one a lane, from ``x, x**2, x**4, x**8``: entry ``i`` of each row of ``powers``."""
+    power = []
+    for _ in range(4):
+        power.append(_spread(builder, builder.load(builder.gep(powers, [i]))))
+        i = builder.add(i, stride)
     result = power[3]
     for bit in range(3):
         odd = ir.Constant(ir.VectorType(ir.IntType(1), LANES), [bool(j >> bit & 1) for j in range(LANES)])
@@ -67,24 +68,33 @@ def _add_to(builder: Any, total: Any, value: Any) -> None:
 
 @intrinsic
 def tilted_sums(
-    context: Any, u: Any, start: Any, stop: Any, sums: Any, at: Any, cubes: Any, cubes_at: Any
+    context: Any,
+    powers: Any,
+    stride: Any,
+    start: Any,
+    stop: Any,
+    sums: Any,
+    at: Any,
+    cubes: Any,
+    cubes_at: Any,
 ) -> Any:
-    """Sums over ``u[start:stop]`` of the weights at the tilts of :data:`OCTAVES` octaves, and of their cubes.
+    """Sums over the rewards ``start`` to ``stop`` of the weights at the tilts of some octaves, and of their cubes.
 
-    ``sums[at:]`` gets ``sum u**((8 + j) 2**o)`` at ``8 o + j`` for :data:`OCTAVES` + 2 octaves, ``cubes[cubes_at:]``
-    the sums of the cubes for :data:`OCTAVES`.
+    ``powers`` holds ``u, u**2, u**4, u**8`` of each reward, in rows of length ``stride``. ``sums[at:]`` gets
+    ``sum u**((8 + j) 2**o)`` at ``8 o + j`` for :data:`OCTAVES` + 2 octaves, ``cubes[cubes_at:]`` the sums of the cubes
+    for :data:`OCTAVES`.
     """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        u, start, stop, sums, at, cubes, cubes_at = arguments
-        u = _data(context, builder, signature.args[0], u)
-        sums = _data(context, builder, signature.args[3], sums)
-        cubes = _data(context, builder, signature.args[5], cubes)
+        powers, stride, start, stop, sums, at, cubes, cubes_at = arguments
+        powers = _data(context, builder, signature.args[0], powers)
+        sums = _data(context, builder, signature.args[4], sums)
+        cubes = _data(context, builder, signature.args[6], cubes)
         zero = _constant(0.0)
         total = [cgutils.alloca_once_value(builder, zero) for _ in range(OCTAVES + 2)]
         cubed = [cgutils.alloca_once_value(builder, zero) for _ in range(OCTAVES)]
         with cgutils.for_range_slice(builder, start, stop, ir.Constant(_INDEX, 1)) as (i, _):
-            w = _powers(builder, builder.load(builder.gep(u, [i])))
+            w = _powers(builder, powers, i, stride)
             for o in range(OCTAVES + 2):
                 _add_to(builder, total[o], w)
                 square = builder.fmul(w, w, flags=_FREE)
@@ -100,25 +110,25 @@ def tilted_sums(
         return context.get_dummy_value()
 
     array, index = types.Array(types.float64, 1, "C"), types.intp
-    return types.void(array, index, index, array, index, array, index), emit
+    return types.void(array, index, index, index, array, index, array, index), emit
 
 
 @intrinsic
-def first_octave(context: Any, u: Any, start: Any, stop: Any, weights: Any, at: Any) -> Any:
-    """Set ``weights[at:]`` to ``u**8 .. u**15``, eight for each of ``u[start:stop]``."""
+def first_octave(context: Any, powers: Any, stride: Any, start: Any, stop: Any, weights: Any, at: Any) -> Any:
+    """Set ``weights[at:]`` to ``u**8 .. u**15``, eight for each of the rewards ``start`` to ``stop``."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        u, start, stop, weights, at = arguments
-        u = _data(context, builder, signature.args[0], u)
-        weights = _data(context, builder, signature.args[3], weights)
+        powers, stride, start, stop, weights, at = arguments
+        powers = _data(context, builder, signature.args[0], powers)
+        weights = _data(context, builder, signature.args[4], weights)
         eight = ir.Constant(_INDEX, LANES)
         with cgutils.for_range_slice(builder, start, stop, ir.Constant(_INDEX, 1)) as (i, _):
             place = builder.add(at, builder.mul(builder.sub(i, start), eight))
-            _store(builder, _powers(builder, builder.load(builder.gep(u, [i]))), weights, place)
+            _store(builder, _powers(builder, powers, i, stride), weights, place)
         return context.get_dummy_value()
 
     array, index = types.Array(types.float64, 1, "C"), types.intp
-    return types.void(array, index, index, array, index), emit
+    return types.void(array, index, index, index, array, index), emit
 
 
 @intrinsic

@@ -48,7 +48,9 @@ def subset(
 def _refuse_not_finite(samples: Samples) -> None:
     """Samples made by hand may hold what reading refuses."""
     for name, values in samples.rewards.items():
-        if not np.isfinite(np.sum(values, dtype=np.float64)) and not np.isfinite(values).all():
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = np.sum(values)  # finite only if all are; of many large ones it may not be
+        if not np.isfinite(total) and not np.isfinite(values).all():
             place = int(np.flatnonzero(~np.isfinite(values))[0])
             prompt = int(np.searchsorted(samples.offsets, place, side="right")) - 1
             raise InputError(
