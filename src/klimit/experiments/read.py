@@ -33,8 +33,7 @@ def read_recipe(recipe: str | Path | Mapping[str, Any]) -> Recipe:
     if name in shipped() and not file.is_file():
         return as_recipe(_parsed(text_of(name), name), name=name, source=name)
     if not file.is_file():
-        known = ", ".join(shipped())
-        raise InputError(f"{name}: no such file, and no recipe of that name; those that are here: {known}")
+        raise InputError(f"{name}: no such file, and no recipe of that name{keys.near(name, shipped())}")
     try:
         content = file.read_text(encoding="utf-8")
     except UnicodeDecodeError:
