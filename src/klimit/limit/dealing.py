@@ -58,10 +58,10 @@ def _deal_quarters(
     for k in range(n):
         i = np.uint64(n - 1 - k)
         j = np.uint64(places[i])
-        b = np.uint64(labels[j])
+        shift = np.uint64(labels[j])
         labels[j] = labels[i]
-        out[(free >> b) & np.uint64(_MOST_PLACES)] = values[np.uint64(start) + i]
-        free += np.uint64(1) << b
+        out[(free >> shift) & np.uint64(_MOST_PLACES)] = values[np.uint64(start) + i]
+        free += np.uint64(1) << shift
 
 
 @numba.njit(cache=True, nogil=True)

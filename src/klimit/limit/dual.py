@@ -12,37 +12,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from klimit.limit.splines import combine
+
 Array = NDArray[np.float64]
 _DEGREE = 5
 _SHORT_OF_SATURATION = 0.99
 _DENSE = 8  # points between two of the grid, where the budget's minimiser is bracketed
-
-
-def b_splines(knots: Array, u: Array, degree: int, *, derivative: int = 0) -> Array:
-    """All B-splines (or their derivatives) at points within the knots, ``(K, len(knots) - degree - 1)``.
-
-    De Boor's recursion; SciPy's splines give the same (tested), but importing them takes longer than most runs.
-    """
-    u = np.asarray(u, dtype=np.float64)
-    last = len(knots) - degree - 2
-    cell = np.clip(np.searchsorted(knots, u, side="right") - 1, degree, last)
-    # Only degree + 1 splines differ from 0 at a point: those of order d that do are cell - d, ..., cell.
-    values = [np.ones(len(u))]
-    for order in range(1, degree + 1):
-        higher = [np.zeros(len(u)) for _ in range(order + 1)]
-        for r, value in enumerate(values):
-            left, right = knots[cell - order + 1 + r], knots[cell + 1 + r]
-            part = value / (right - left)
-            if order > degree - derivative:
-                higher[r] -= order * part
-                higher[r + 1] += order * part
-            else:
-                higher[r] += (right - u) * part
-                higher[r + 1] += (u - left) * part
-        values = higher
-    out = np.zeros((len(u), last + 1))
-    out[np.arange(len(u))[:, None], cell[:, None] - degree + np.arange(degree + 1)] = np.stack(values, axis=1)
-    return out
 
 
 @dataclass(frozen=True)
@@ -65,11 +40,20 @@ class Grid:
 
     @cached_property
     def _to_coefficients(self) -> Array:
-        return np.asarray(np.linalg.inv(b_splines(self._knots, self.u, _DEGREE)), dtype=np.float64)
+        values = combine(self._knots, _DEGREE, 0, self.u, np.eye(len(self.t)))
+        return np.asarray(np.linalg.inv(values), dtype=np.float64)
 
     def basis(self, u: Array, *, derivative: int = 0) -> Array:
         """Weights ``(K, T)`` that turn values on the grid into values (or derivatives in ``u``) at ``u``, ``(K,)``."""
-        return np.asarray(b_splines(self._knots, u, _DEGREE, derivative=derivative) @ self._to_coefficients)
+        return np.asarray(combine(self._knots, _DEGREE, derivative, u, self._to_coefficients))
+
+    def coefficients(self, values: Array) -> Array:
+        """Of the spline through values on the grid, ``(T,)``, for :meth:`along`."""
+        return np.asarray(self._to_coefficients @ values)
+
+    def along(self, coefficients: Array, u: Array, *, derivative: int = 0) -> Array:
+        """A spline (or its derivative in ``u``) at ``u``, ``(K,)``."""
+        return np.asarray(combine(self._knots, _DEGREE, derivative, u, coefficients[:, None])[:, 0])
 
     @cached_property
     def slope(self) -> Array:
@@ -106,6 +90,13 @@ class DualCurve:
         return self.log_partition / self.grid.t
 
     @cached_property
+    def _spline(self) -> Array:
+        return self.grid.coefficients(self._h)
+
+    def _at(self, u: Array, derivative: int = 0) -> Array:
+        return self.grid.along(self._spline, u, derivative=derivative)
+
+    @cached_property
     def _budgets(self) -> Array:
         """KL of the tilted policy on the dense grid, up to where it stops growing (no longer a log-partition)."""
         budgets = np.exp(self.grid.dense) * (self.grid.dense_slope @ self._h)
@@ -131,8 +122,8 @@ class DualCurve:
         inside = np.isfinite(u)
         v = u[inside]
         for _ in range(3):  # Newton on t h'(u) = kl, from a linear guess that is already close
-            first = self.grid.basis(v, derivative=1) @ self._h
-            second = self.grid.basis(v, derivative=2) @ self._h
+            first = self._at(v, 1)
+            second = self._at(v, 2)
             t = np.exp(v)
             step = (t * first - kl[inside]) / (t * (first + second))
             v = np.clip(v - np.clip(step, -0.02, 0.02), self.grid.u[0], self.grid.u[-1])
@@ -145,7 +136,7 @@ class DualCurve:
         last = self.grid.dense[len(self._budgets) - 1]
         inside = (u >= self.grid.u[0]) & (u <= last)
         out = np.full(u.shape, np.nan)
-        out[inside] = np.exp(u[inside]) * (self.grid.basis(u[inside], derivative=1) @ self._h)
+        out[inside] = np.exp(u[inside]) * self._at(u[inside], 1)
         return out
 
     def value(self, kl: Array, u: Array | None = None) -> Array:
@@ -153,5 +144,5 @@ class DualCurve:
         u = self.argmin(kl) if u is None else u
         out = np.full(len(kl), np.nan)
         inside = np.isfinite(u)
-        out[inside] = kl[inside] * np.exp(-u[inside]) + self.grid.basis(u[inside]) @ self._h
+        out[inside] = kl[inside] * np.exp(-u[inside]) + self._at(u[inside])
         return out

@@ -13,6 +13,7 @@ import numpy as np
 
 from klimit.limit.dual import Array, Grid
 from klimit.limit.kernels import PromptStatistics
+from klimit.limit.pooled import centred_parts, column_means
 
 # Curves whose third moments are kept: the limit's part, its derivative in log t, and their sum (the tilt's gain).
 VALUE, SLOPE, SUM = 0, 1, 2
@@ -58,23 +59,19 @@ class GridMoments:
             variances: of the scaled rewards within each (``ddof=1``), ``(P,)``.
             grid: of ``statistics.t`` in scaled rewards.
         """
-        finest, half, quarter = statistics.jackknife
-        parts = np.concatenate([finest, finest - half, half - quarter], axis=1)
-        parts /= np.tile(grid.t, 3)
-        mean = parts.mean(axis=0)
-        parts -= mean
-        n_points = len(grid.t)
-        value = parts[:, :n_points] + parts[:, n_points : 2 * n_points] / 3
-        slope = value @ grid.slope.T
-        plug_in = statistics.plug_in[0] / grid.t
+        names = [*statistics.jackknife, *statistics.plug_in, statistics.share]
+        means, weighted = column_means(names, 1 / counts)
+        finest, half, quarter = means[:3] / grid.t
+        mean = np.concatenate([finest, finest - half, half - quarter])
+        parts, third = centred_parts(statistics.jackknife, grid.t, means[:3], grid.slope)
         return cls(
             n_prompts=len(counts),
             mean=mean,
             scatter=parts.T @ parts,
-            third=np.stack([(x * x * x).sum(axis=0) for x in (value, slope, value + slope)]),
-            plug_in=statistics.plug_in.mean(axis=1) / grid.t,
-            share=statistics.share.mean(axis=0),
-            by_count=(1 / counts) @ plug_in / len(counts),
+            third=third,
+            plug_in=means[3:6] / grid.t,
+            share=means[6],
+            by_count=weighted[3] / grid.t,
             inverse_count=float((1 / counts).mean()),
             variance_by_count=float((variances / counts).mean()),
         )

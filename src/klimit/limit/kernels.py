@@ -15,6 +15,7 @@ exponential a reward and multiplications: ``t = t0 * 2**o * (8 + j) / 8`` (:mod:
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -53,6 +54,11 @@ class PromptStatistics:
     jackknife: Array
     share: Array
 
+    def project(self, weights: Array) -> Array:
+        """Combinations of each prompt's jackknifed log-partitions: weights ``(3, K, T)`` give ``(P, K)``."""
+        combined = sum(values @ some.T for values, some in zip(self.jackknife, weights, strict=True))
+        return np.asarray(combined)
+
 
 def grid(t_low: float, octaves: int) -> Array:
     """The grid of ``t``: ``8 * octaves`` points from ``t_low``, linear inside each octave."""
@@ -63,6 +69,23 @@ def grid(t_low: float, octaves: int) -> Array:
 def n_threads() -> int:
     """Worker threads: one a core, or as many as the environment's NUMBA_NUM_THREADS says."""
     return int(numba.config.NUMBA_NUM_THREADS)
+
+
+def in_threads(work: Callable[[int], None], number: int) -> None:
+    """Run ``work(0)`` to ``work(number - 1)``, in threads."""
+    if n_threads() == 1 or number == 1:
+        for i in range(number):
+            work(i)
+        return
+    with ThreadPoolExecutor(n_threads()) as pool:
+        for _ in pool.map(work, range(number)):
+            pass
+
+
+def chunks_of(number: int, size: int) -> list[tuple[int, int]]:
+    """``number`` things in chunks of about equal size, ``size`` at most: first and after last of each."""
+    edges = np.linspace(0, number, -(-number // size) + 1).astype(np.int64).tolist()
+    return list(itertools.pairwise(edges))
 
 
 def in_chunks(
@@ -93,6 +116,11 @@ def deal_seed(seed: int, deal: int) -> np.uint64:
     return np.uint64((seed + deal * 0xD1B54A32D192ED03) % 2**64)
 
 
+def shifted(seed: np.uint64, first_prompt: int) -> np.uint64:
+    """The seed that gives prompts counted from ``first_prompt`` the streams that ``seed`` gives them among all."""
+    return np.uint64((int(seed) + first_prompt * 0x9E3779B97F4A7C15) % 2**64)
+
+
 def prompt_statistics(
     values: NDArray[np.floating[Any]],
     offsets: NDArray[np.int64],
@@ -102,6 +130,7 @@ def prompt_statistics(
     seed: int,
     deals: int = 1,
     threads: int | None = None,
+    first_prompt: int = 0,
 ) -> PromptStatistics:
     """Run the pass over every prompt; see the module for what it returns.
 
@@ -114,6 +143,7 @@ def prompt_statistics(
         seed: of the random blocks.
         deals: how many times to draw the blocks; their statistics are averaged.
         threads: worker threads; by default, one a core.
+        first_prompt: position of the first of these prompts among all.
 
     Raises:
         ValueError: a prompt has fewer than :data:`MIN_COMPLETIONS` completions.
@@ -125,7 +155,7 @@ def prompt_statistics(
 
     def once(deal: int) -> PromptStatistics:
         out = _empty(grid(t_low, octaves), len(offsets) - 1)
-        key = deal_seed(seed, deal)
+        key = shifted(deal_seed(seed, deal), first_prompt)
 
         def work(first: int, last: int) -> None:
             statistics_pass(values, offsets, first, last, out.t, key, out.plug_in, out.jackknife, out.share)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -81,21 +82,26 @@ class Inverse:
     status: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Linearised:
     """The limit near given budgets, for the errors of quantities derived from it.
 
     Attributes:
         value: the limit's gain, ``(K,)``; nan beyond the horizon.
         slope: ``d limit / d kl``, that is beta, ``(K,)``.
-        influence: mean-zero influence of each prompt on ``value``, ``(P, K)``.
         bias: half-width allowed for the bias that remains, ``(K,)``.
+        influences: gives the mean-zero influence of each prompt on ``value``, ``(P, K)``.
     """
 
     value: Array
     slope: Array
-    influence: Array
     bias: Array
+    influences: Callable[[], Array]
+
+    @cached_property
+    def influence(self) -> Array:
+        """Mean-zero influence of each prompt on ``value``, ``(P, K)``."""
+        return self.influences()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -280,13 +286,21 @@ class Frontier:
         budgets = np.atleast_1d(np.asarray(kl, dtype=np.float64))
         inside = (budgets > 0) & (budgets <= self.horizon)
         value, slope = np.full((2, len(budgets)), np.nan)
-        bias, influence = np.zeros(len(budgets)), np.zeros((self.n_prompts, len(budgets)))
+        bias = np.zeros(len(budgets))
+        estimates: Estimates | None = None
+        unit = self.rewards.scale
         if inside.any():
             estimates, price = self._estimate(budgets[inside])
-            unit = self.rewards.scale
             value[inside], slope[inside] = estimates.value * unit, price * unit
-            bias[inside], influence[:, inside] = estimates.bias * unit, estimates.influence * unit
-        return Linearised(value, slope, influence, bias)
+            bias[inside] = estimates.bias * unit
+
+        def influences() -> Array:
+            influence = np.zeros((self.n_prompts, len(budgets)))
+            if estimates is not None:
+                influence[:, inside] = estimates.influence * unit
+            return influence
+
+        return Linearised(value, slope, bias, influences)
 
     def square_root_law(self, kl: ArrayLike) -> Array:
         """``sqrt(2 V kl)``, the leading term for small budgets; see :mod:`klimit.limit.expansion`."""

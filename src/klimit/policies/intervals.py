@@ -55,9 +55,10 @@ def mean_interval(values: Floats, *, level: float, within: Floats | None = None)
     if n_prompts == 1:
         return Interval(mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan))
     t = t_quantile(level, n_prompts)
-    spread = values.std(axis=0, ddof=1)
-    standard = np.divide(values - mean, spread, out=np.zeros(values.shape), where=spread > 0)
-    skew = np.clip((standard**3).mean(axis=0), -3, 3)
+    standard = values - mean
+    spread = np.sqrt((standard * standard).sum(axis=0) / (n_prompts - 1))
+    standard /= np.where(spread > 0, spread, 1.0)
+    skew = np.clip((standard * standard * standard).mean(axis=0), -3, 3)
     shift = np.clip(skew * (1 + 2 * t**2) / (6 * np.sqrt(n_prompts)), -1.2, 1.2)
     error = spread / np.sqrt(n_prompts)
     return Interval(

@@ -1,0 +1,109 @@
+"""Compiled sums over prompts of their log-partitions: chunk by chunk, added up in the order of the chunks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from klimit.limit.dual import Array
+from klimit.limit.kernels import chunks_of, in_threads
+
+_ROWS = 128  # prompts of a chunk
+
+_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+
+
+@numba.njit(fastmath=True, **_OPTIONS)
+def _add_rows(rows: Array, weights: Array, out: Array, weighted: Array) -> None:
+    """Add the rows to ``out``, and times their weights to ``weighted``."""
+    for p in range(len(rows)):
+        row, weight = rows[p], weights[p]
+        for k in range(len(out)):
+            out[k] += row[k]
+            weighted[k] += weight * row[k]
+
+
+@numba.njit(**_OPTIONS)  # with its differences in the order written: those of a single prompt are exactly 0
+def _centre_row(finest: Array, half: Array, quarter: Array, t: Array, mean: Array, out: Array) -> None:
+    """Set ``out`` to the estimate and its differences, less their means, over ``t``."""
+    width = len(t)
+    for k in range(width):
+        out[k] = (finest[k] - mean[0, k]) / t[k]
+    for k in range(width):
+        out[width + k] = ((finest[k] - mean[0, k]) - (half[k] - mean[1, k])) / t[k]
+    for k in range(width):
+        out[2 * width + k] = ((half[k] - mean[1, k]) - (quarter[k] - mean[2, k])) / t[k]
+
+
+@numba.njit(fastmath=True, **_OPTIONS)
+def _add_cubes(row: Array, derivative: Array, value: Array, slope: Array, out: Array) -> None:
+    """Add the cubes of Richardson's estimate, of its slope, and of their sum, to the rows of ``out``."""
+    width = len(value)
+    for k in range(width):
+        value[k] = row[k] + row[width + k] / 3.0
+        slope[k] = 0.0
+    for i in range(width):
+        x = value[i]
+        for k in range(width):
+            slope[k] += x * derivative[i, k]
+    for k in range(width):
+        both = value[k] + slope[k]
+        out[0, k] += value[k] * value[k] * value[k]
+        out[1, k] += slope[k] * slope[k] * slope[k]
+        out[2, k] += both * both * both
+
+
+@numba.njit(**_OPTIONS)
+def _centre_rows(
+    jackknife: Array,
+    first: int,
+    last: int,
+    t: Array,
+    mean: Array,
+    derivative: Array,
+    parts: Array,
+    third: Array,
+) -> None:
+    value, slope = np.empty(len(t)), np.empty(len(t))
+    for p in range(first, last):
+        _centre_row(jackknife[0, p], jackknife[1, p], jackknife[2, p], t, mean, parts[p])
+        _add_cubes(parts[p], derivative, value, slope, third)
+
+
+def column_means(arrays: list[Array], weights: Array) -> tuple[Array, Array]:
+    """Means over prompts of ``A`` arrays ``(P, T)``, and of each times the prompt's weight: ``(A, T)`` both."""
+    n_prompts, width = arrays[0].shape
+    chunks = chunks_of(n_prompts, _ROWS)
+    sums = np.zeros((len(chunks), 2, len(arrays), width))
+
+    def work(number: int) -> None:
+        rows = slice(*chunks[number])
+        for a, array in enumerate(arrays):
+            _add_rows(array[rows], weights[rows], sums[number, 0, a], sums[number, 1, a])
+
+    in_threads(work, len(chunks))
+    plain, weighted = sums.sum(axis=0) / n_prompts
+    return plain, weighted
+
+
+def centred_parts(jackknife: Array, t: Array, mean: Array, slope: Array) -> tuple[Array, Array]:
+    """``V`` of each prompt less its mean, ``(P, 3 T)``, and sums of cubes, ``(3, T)``; see ``grid_moments``.
+
+    Args:
+        jackknife: ``(3, P, T)``.
+        t: the grid, in scaled rewards.
+        mean: of ``jackknife`` over prompts, ``(3, T)``.
+        slope: weights of the derivative, ``(T, T)``.
+    """
+    n_prompts = jackknife.shape[1]
+    chunks = chunks_of(n_prompts, _ROWS)
+    parts, third = np.empty((n_prompts, 3 * len(t))), np.zeros((len(chunks), 3, len(t)))
+    derivative = np.ascontiguousarray(slope.T)
+
+    def work(number: int) -> None:
+        _centre_rows(jackknife, *chunks[number], t, mean, derivative, parts, third[number])
+
+    in_threads(work, len(chunks))
+    return parts, third.sum(axis=0)
