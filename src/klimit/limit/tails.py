@@ -20,7 +20,7 @@ _FEWEST_FOR_TAIL = 25  # completions below which the tail has too few values for
 _FEWEST_DISTINCT = 5
 _PRIOR_SCALES, _PRIOR_DRAWS, _PRIOR_SHAPE = 3.0, 10.0, 0.5
 _FACTORS = 8  # multiplied before their logarithm is taken
-_WIDE = 1e30  # factors beyond which so many might overflow
+_NARROW, _WIDE = 1e9, 1e35  # factors beyond which four times so many, or so many, might overflow
 _NEAR_ZERO = 0.01  # products of 1 - x are exact enough, unless all x are smaller
 _NEGLIGIBLE = 10 * 2.220446049250313e-16  # share of the posterior
 
@@ -48,9 +48,14 @@ def _distinct(ordered: NDArray[Any]) -> int:
 
 
 @numba.njit(fastmath={"contract"}, **_OPTIONS)
-def _multiply(x: float, b: Array, product: Array) -> None:
+def _multiply(x: Array, b: Array, product: Array) -> None:
+    """Multiply by ``1 - b x`` for each of eight ``x``."""
+    x0, x1, x2, x3, x4, x5, x6, x7 = x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7]
     for j in range(len(b)):
-        product[j] *= 1.0 - b[j] * x
+        a = b[j]
+        first = ((1.0 - a * x0) * (1.0 - a * x1)) * ((1.0 - a * x2) * (1.0 - a * x3))
+        second = ((1.0 - a * x4) * (1.0 - a * x5)) * ((1.0 - a * x6) * (1.0 - a * x7))
+        product[j] *= first * second
 
 
 @numba.njit(fastmath={"contract"}, **_OPTIONS)
@@ -60,22 +65,76 @@ def _take_logs(product: Array, total: Array) -> None:
         product[j] = 1.0
 
 
+@numba.njit(fastmath=True, **_OPTIONS)
+def _mean_log(excess: Array, b: float) -> float:
+    """The mean over ``x`` of ``log(1 - b x)``."""
+    total = 0.0
+    if abs(b) * excess[-1] < _NEAR_ZERO:
+        for i in range(len(excess)):
+            total += np.log1p(-b * excess[i])
+    else:
+        for i in range(len(excess)):
+            total += log(1.0 - b * excess[i])
+    return total / len(excess)
+
+
 @numba.njit(**_OPTIONS)
-def _mean_logs(excess: Array, b: Array, out: Array) -> None:
-    """Set ``out`` to the mean over ``x`` of ``log(1 - b x)``."""
+def _mean_logs(excess: Array, b: Array, out: Array, product: Array) -> None:
+    """:func:`_mean_log` of several ``b``, by running products, for which there is room."""
     m, largest = len(excess), excess[-1]
-    factors = 1 if 1.0 + np.abs(b).max() * largest > _WIDE else _FACTORS
-    product = np.ones(len(b))
+    factor = 1.0 + np.abs(b).max() * largest
+    if factor > _WIDE:
+        for j in range(len(b)):
+            out[j] = _mean_log(excess, b[j])
+        return
+    together = 4 if factor < _NARROW else 1
+    product[:] = 1.0
     out[:] = 0.0
-    for i in range(m):
-        _multiply(excess[i], b, product)
-        if (i + 1) % factors == 0:
+    groups = m // _FACTORS
+    for group in range(groups):
+        _multiply(excess[group * _FACTORS : (group + 1) * _FACTORS], b, product)
+        if (group + 1) % together == 0:
             _take_logs(product, out)
     _take_logs(product, out)
+    for i in range(groups * _FACTORS, m):
+        for j in range(len(b)):
+            product[j] *= 1.0 - b[j] * excess[i]
+    _take_logs(product, out)
     for j in range(len(b)):
-        if abs(b[j]) * largest < _NEAR_ZERO:
-            out[j] = np.log1p(-b[j] * excess).sum()
-        out[j] /= m
+        out[j] = _mean_log(excess, b[j]) if abs(b[j]) * largest < _NEAR_ZERO else out[j] / m
+
+
+@numba.njit(fastmath={"contract"}, **_OPTIONS)
+def _likelihoods(b: Array, shape: Array, m: int, out: Array) -> bool:
+    """The profile log-likelihood of each ``b``; False where floats do not hold it."""
+    bad = 0
+    for j in range(len(b)):
+        out[j] = -b[j] / shape[j]
+        bad += not 0.0 < out[j] < np.inf
+    for j in range(len(b)):
+        out[j] = m * (log(out[j]) - shape[j] - 1.0)
+    return bad == 0
+
+
+@numba.njit(fastmath={"contract"}, **_OPTIONS)
+def _exponentiate(x: Array, most: float) -> None:
+    for j in range(len(x)):
+        x[j] = exp(x[j] - most)
+
+
+@numba.njit(fastmath={"contract"}, **_OPTIONS)
+def _posterior_mean(b: Array, shape: Array, m: int, likelihood: Array) -> float:
+    """The mean of ``b`` under its profile likelihood, for which there is room; nan where floats do not hold it."""
+    if not _likelihoods(b, shape, m, likelihood):
+        return np.nan
+    _exponentiate(likelihood, likelihood.max())
+    total = likelihood.sum()
+    kept, mean = 0.0, 0.0
+    for j in range(len(b)):
+        if likelihood[j] >= _NEGLIGIBLE * total:
+            kept += likelihood[j]
+            mean += likelihood[j] * b[j]
+    return mean / kept
 
 
 @numba.njit(**_OPTIONS)
@@ -86,32 +145,27 @@ def fit_shape(excess: Array) -> float:
     if not quartile > 0:
         return np.nan
     points = 30 + int(m**0.5)
-    b, shape = np.empty(points), np.empty(points)
+    room = np.empty((3, points))
+    b, shape = room[0], room[1]
     for j in range(points):
         b[j] = (1.0 - np.sqrt(points / (j + 0.5))) / (_PRIOR_SCALES * quartile) + 1.0 / excess[-1]
-    _mean_logs(excess, b, shape)
-    likelihood = m * (np.log(-b / shape) - shape - 1.0)
-    weights = np.exp(likelihood - likelihood.max())
-    weights /= weights.sum()
-    kept = 0.0
-    mean = 0.0
-    for j in range(points):
-        if weights[j] >= _NEGLIGIBLE:
-            kept += weights[j]
-            mean += weights[j] * b[j]
-    fitted = np.log1p(-mean / kept * excess).mean()
+    _mean_logs(excess, b, shape, room[2])
+    fitted = _mean_log(excess, _posterior_mean(b, shape, m, room[2]))
     return (m * fitted + _PRIOR_DRAWS * _PRIOR_SHAPE) / (m + _PRIOR_DRAWS)
 
 
 @numba.njit(**_OPTIONS)
 def _tail_shape(values: NDArray[Any], weights: Array) -> float:
+    """Of ascending weights, which are changed."""
     n = len(values)
     tail = int(np.ceil(min(0.2 * n, 3.0 * np.sqrt(n))))
     if n < _FEWEST_FOR_TAIL or _distinct(values[n - tail :]) < _FEWEST_DISTINCT:
         return np.nan
     fitted = int(3.0 * n**0.5) if n > 225 else n // 5
     cutoff = weights[n - fitted - 1]
-    return fit_shape(weights[n - fitted :] - cutoff)
+    for i in range(n - fitted, n):
+        weights[i] -= cutoff
+    return fit_shape(weights[n - fitted :])
 
 
 @numba.njit(**_OPTIONS)
