@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+import klimit
 from klimit.experiments import prepare, work
 from klimit.experiments.inputs import digest_of_model, digest_of_prompts, digest_of_reward
 from klimit.experiments.place import (
@@ -189,6 +190,7 @@ class _Plan:
             "title": [recipe.name, recipe.title],
             "rewards": [recipe.reward, recipe.gold, recipe.proxies],
             "best_of_n": recipe.best_of_n,
+            "version": klimit.__version__,
             "level": recipe.level,
             "seed": recipe.seed,
         }

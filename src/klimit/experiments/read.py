@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,10 +9,10 @@ from typing import Any
 
 from klimit.errors import InputError
 from klimit.experiments import keys
-from klimit.experiments.of_world import REWARDS_OF_WORLD, world_of
-from klimit.experiments.recipe import GOLD, PromptSource, Recipe
+from klimit.experiments.of_world import world_of
+from klimit.experiments.read_rewards import check_names, rewards_of
+from klimit.experiments.recipe import PromptSource, Recipe
 from klimit.experiments.shipped import shipped, text_of
-from klimit.models.rewards import PREFIX, asked
 from klimit.training.settings import ALGORITHMS, settings_of
 
 _HELD_OUT = 1 / 3
@@ -54,9 +53,9 @@ def as_recipe(given: Mapping[str, Any], *, name: str, source: str) -> Recipe:
     """
     found = keys.checked(given, keys.TOP, source)
     world = world_of(found, source)
-    rewards, reward, gold, proxies = _rewards(found, source) if world is None else _of_world(found, source)
+    rewards, reward, gold, proxies = rewards_of(found, source, world)
     trainers = found.get("trainers", ("rloo",))
-    _check_names(trainers, ALGORITHMS, f"{source}: trainers", "trainer")
+    check_names(trainers, ALGORITHMS, f"{source}: trainers", "trainer")
     betas, in_spreads = _betas(found, source)
     if world is None:
         _require(found, ("model", "prompts"), source)
@@ -143,83 +142,6 @@ def _betas(found: Mapping[str, Any], source: str) -> tuple[tuple[float, ...], bo
     return found[given[0]], given[0] == "beta_in_spreads"
 
 
-def _rewards(
-    found: Mapping[str, Any], source: str
-) -> tuple[dict[str, str], str, str | None, tuple[str, ...]]:
-    """What computes each reward by name, the one trained on, gold, and proxies."""
-    if "rewards" not in found:
-        return _rewards_alone(found, source)
-    rewards = {str(name): what for name, what in found["rewards"].items()}
-    for name, what in rewards.items():
-        if re.fullmatch(r"\w+", name) is None:
-            raise InputError(
-                f"{source}: [rewards] {name!r} is no name; letters, digits and underscores make one"
-            )
-        if not isinstance(what, str) or not what:
-            raise InputError(
-                f"{source}: [rewards] {name} is {what!r:.60}; give a folder or hub id of a reward model, or "
-                "package.module:function"
-            )
-    if not rewards:
-        raise InputError(f"{source}: [rewards] is empty; name a reward in it")
-    if "reward" not in found and len(rewards) > 1:
-        raise InputError(f"{source}: reward is missing; it says which of {', '.join(rewards)} is trained on")
-    reward, gold = found.get("reward", next(iter(rewards))), found.get("gold")
-    others = tuple(name for name in rewards if name != gold) if gold else ()
-    proxies = found.get("proxies", others)
-    for key, names in (("reward", (reward,)), ("gold", (gold,) if gold else ()), ("proxies", proxies)):
-        _check_names(names, tuple(rewards), f"{source}: {key}", "reward in [rewards]")
-    return _with_gold(rewards, reward, gold, proxies, source)
-
-
-def _rewards_alone(
-    found: Mapping[str, Any], source: str
-) -> tuple[dict[str, str], str, str | None, tuple[str, ...]]:
-    """The same without a table: each is given where it is used, and named after itself."""
-    if "reward" not in found:
-        raise InputError(
-            f"{source}: reward is missing: a folder or hub id of a reward model, or package.module:function"
-        )
-    used = [found["reward"], *([found["gold"]] if "gold" in found else []), *found.get("proxies", ())]
-    try:
-        named = {given: asked(given)[0] for given in dict.fromkeys(used)}
-        asked(list(named))
-    except InputError as error:
-        raise InputError(f"{source}: {error}") from None
-    names = {given: each.column.removeprefix(PREFIX) for given, each in named.items()}
-    rewards = {names[given]: str(each.what) for given, each in named.items()}
-    gold = names[found["gold"]] if "gold" in found else None
-    reward = names[found["reward"]]
-    proxies = tuple(names[given] for given in found.get("proxies", ()))
-    if gold not in (None, reward) and reward not in proxies:
-        proxies = (reward, *proxies)
-    return _with_gold(rewards, reward, gold, proxies, source)
-
-
-def _with_gold(
-    rewards: dict[str, str], reward: str, gold: str | None, proxies: tuple[str, ...], source: str
-) -> tuple[dict[str, str], str, str | None, tuple[str, ...]]:
-    if gold is None and (proxies or len(rewards) > 1):
-        raise InputError(
-            f"{source}: {', '.join(rewards)} are rewards, and gold is missing: it names the one that is meant, which "
-            "the others stand for"
-        )
-    if gold in proxies:
-        raise InputError(f"{source}: proxies: {gold} is gold, and no proxy of itself")
-    return rewards, reward, gold, proxies
-
-
-def _of_world(
-    found: Mapping[str, Any], source: str
-) -> tuple[dict[str, str], str, str | None, tuple[str, ...]]:
-    names = tuple(proxy.name for proxy in world_of(found, source).proxies)  # type: ignore[union-attr]
-    reward, proxies = found.get("reward", GOLD), found.get("proxies", names)
-    _check_names((reward,), (GOLD, *names), f"{source}: reward", "reward of this world")
-    _check_names(proxies, names, f"{source}: proxies", "proxy of this world")
-    wanted = [GOLD, *(name for name in names if name in proxies or name == reward)]
-    return {name: REWARDS_OF_WORLD.format(name) for name in wanted}, reward, GOLD, proxies
-
-
 def _training(
     given: Mapping[str, Any], trainers: tuple[str, ...], length: int, source: str
 ) -> dict[str, dict[str, Any]]:
@@ -258,9 +180,3 @@ def _best_of_n(found: Mapping[str, Any], n: int, source: str) -> tuple[int, ...]
             f"{source}: best_of_n has {max(wanted)}, and n, the completions of each held-out prompt, is {n}; raise n"
         )
     return tuple(sorted(wanted))
-
-
-def _check_names(names: tuple[str, ...], known: tuple[str, ...], where: str, what: str) -> None:
-    for name in names:
-        if name not in known:
-            raise InputError(f"{where}: no {what} {name!r}{keys.near(name, known)}")

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
+from klimit.audits.result import Audit
 from klimit.experiments.results import Found, best_of_n_rows, rows_of, value_of
 from klimit.reports.audit.several import SeveralFindings
 from klimit.reports.audit.several_text import parts_table
 from klimit.reports.layout import table, wrap
 from klimit.reports.numbers import nats, percent, plural
 from klimit.reports.values import Unit, share
+from klimit.values import Value
 
 Rows = Sequence[Mapping[str, Any]]
 _BESIDE = {
     "allocation": "on the wrong prompts",
     "shape": "on another law of the reward",
     "off_reward": "on what the reward does not see",
+    "both": "on what the reward does not see, or on another law of it",
 }
 
 
@@ -32,10 +36,14 @@ def lead(found: Found) -> tuple[str, ...]:
     reward, methods = found.recipe.limit_reward, _methods(found)
     prompts = plural(found.audits[0].n_prompts, "held-out prompt")
     known = {name: _known(rows) for name, rows in methods.items()}
-    told = [f"{name}: {_range(shares)}" for name, shares in known.items() if shares]
+    told = [f"{name}: {_range(shares)} {_ends(shares)}" for name, shares in known.items() if shares]
     lines = []
     if told:
-        lines.append(f"Share of the limit of {reward} at the same KL, on {prompts}: {'; '.join(told)}.")
+        level = f"{100 * found.audits[0].level:g}%"
+        lines.append(
+            f"Share of the limit of {reward} at the same KL, on {prompts}: {'; '.join(told)} (in brackets the ends of "
+            f"their {level} intervals)."
+        )
     lines += _beyond(methods, found)
     if spent := _spent(found):
         lines.append(f"KL that their gain did not need went mostly {spent}.")
@@ -60,15 +68,23 @@ def _sizes(rows: Rows) -> str:
     return f"best-of-{first}" if first == last else f"best-of-{first} to {last}"
 
 
-def _known(rows: Rows) -> list[float]:
+def _known(rows: Rows) -> list[Value]:
     """The shares of the limit that are known."""
     found = (value_of(row, "efficiency") for row in rows)
-    return [value.estimate for value in found if value is not None and value.known]
+    return [value for value in found if value is not None and value.known]
 
 
-def _range(shares: Sequence[float]) -> str:
-    low, high = percent(min(shares)), percent(max(shares))
+def _range(shares: Sequence[Value]) -> str:
+    """From the least to the largest."""
+    estimates = [value.estimate for value in shares]
+    low, high = percent(min(estimates)), percent(max(estimates))
     return low if low == high else f"{low} to {high}"
+
+
+def _ends(shares: Sequence[Value]) -> str:
+    """From the lowest end of the intervals to the highest."""
+    low, high = min(value.low for value in shares), max(value.high for value in shares)
+    return f"[{percent(low)[:-1]}, {percent(high)[:-1]}]"
 
 
 def _beyond(methods: Mapping[str, Rows], found: Found) -> list[str]:
@@ -83,8 +99,9 @@ def _beyond(methods: Mapping[str, Rows], found: Found) -> list[str]:
             told.append(f"{name}{count} {f'at least {percent(least)}' if least > 0 else 'unknown'}")
     if not told:
         return []
-    horizon = nats(found.audits.limit.horizon)
-    return [f"Beyond {horizon} (the horizon of these samples) there are bounds only: {'; '.join(told)}."]
+    horizon = found.audits.limit.horizon
+    where = f"Beyond {nats(horizon)} (the horizon of these samples)" if horizon > 0 else "With these samples"
+    return [f"{where} there are bounds only: {'; '.join(told)}."]
 
 
 def _spent(found: Found) -> str:
@@ -92,18 +109,31 @@ def _spent(found: Found) -> str:
     told: dict[str, list[str]] = {}
     for trainer in found.recipe.trainers:
         audits = [
-            audit
-            for run, audit in zip(found.recipe.runs, found.audits, strict=True)
-            if run.trainer == trainer and audit.status == "estimate" and audit.parts is not None
+            each for run, each in zip(found.recipe.runs, found.audits, strict=True) if run.trainer == trainer
         ]
-        sums = {
-            name: [max(getattr(audit.parts, name).estimate, 0.0) / audit.kl.estimate for audit in audits]  # type: ignore[union-attr]
-            for name in _BESIDE
-        }
-        if audits and max(map(sum, sums.values())) > 0:
-            most = max(sums, key=lambda name: sum(sums[name]))
-            told.setdefault(_BESIDE[most], []).append(f"{trainer}: {_range(sums[most])} of its KL")
+        inside = [each for each in audits if each.status == "estimate"]
+        resolved = all(each.parts is not None and each.parts.resolved for each in inside)
+        shares = [known for each in inside if (known := _shares_of_kl(each, resolved=resolved))]
+        sums = {name: sum(each[name] for each in shares) for name in (shares[0] if shares else ())}
+        if sums and max(sums.values()) > 0:
+            most = max(sums, key=lambda name: sums[name])
+            values = [Value(each[most], each[most], each[most]) for each in shares]
+            told.setdefault(_BESIDE[most], []).append(f"{trainer}: {_range(values)} of its KL")
     return ", ".join(f"{where} ({', '.join(whose)})" for where, whose in told.items())
+
+
+def _shares_of_kl(audit: Audit, *, resolved: bool) -> dict[str, float]:
+    """The parts of a policy's KL over all of it; none where they are not known."""
+    parts, whole = audit.parts, audit.kl
+    if parts is None or whole is None or not whole.estimate > 0:
+        return {}
+    allocation, shape, off_reward = (
+        max(value.estimate, 0.0) / whole.estimate
+        for value in (parts.allocation, parts.shape, parts.off_reward)
+    )
+    told = {"shape": shape, "off_reward": off_reward} if resolved else {"both": shape + off_reward}
+    found = {"allocation": allocation, **told}
+    return found if all(map(isfinite, found.values())) else {}
 
 
 def _by_trained_reward(found: Found) -> list[str]:
