@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
-from klimit.audits.least import least_kl, per_prompt_least_kl, suprema
+from klimit.audits.least import _extrapolated, least_kl, per_prompt_least_kl, suprema
 from klimit.audits.pair import Pair
 from klimit.rewards.transforms import parse_transform
 
@@ -87,3 +87,17 @@ def test_a_shift_or_a_scale_of_the_reward_changes_nothing():
 def test_too_few_completions_for_blocks_give_no_estimate():
     pair, _ = gaussian_pair(np.random.default_rng(5), 10, 15, 64, 0.5)
     assert least_kl(pair, IDENTITY, seed=0, level=0.95) is None
+
+
+@pytest.mark.parametrize("bias", [-0.02, 0.02])
+@pytest.mark.parametrize("ratio", [0.25, 0.35, 0.5, 0.7])
+def test_what_is_left_of_a_bias_that_falls_as_fast_as_one_over_m_is_allowed_for(bias, ratio):
+    """Without noise the allowance must hold the truth alone; a bias that falls more slowly is the negative control."""
+    corrected = 0.3 + bias / ratio ** np.arange(3)
+    blocks = np.full((4, 50), 0.5)
+    for depth in (2, 1, 0):
+        blocks[depth] = (corrected[depth] + blocks[depth + 1]) / 2
+    found = _extrapolated(blocks, 0.95)
+    assert found.error == pytest.approx(0.0, abs=1e-12)
+    held = found.value - found.below <= 0.3 + 1e-12 and found.value + found.above + 1e-12 >= 0.3
+    assert held == (ratio <= 0.5 or bias < 0)  # from below, the rate is seen in the differences themselves
