@@ -16,12 +16,20 @@ from numpy.typing import NDArray
 from klimit.limit.dealing import deal_with, prompt_key
 from klimit.limit.dual import Array
 from klimit.limit.elementary import exp, log
-from klimit.limit.lanes import LANES, OCTAVES, first_octave, multiply_and_square, tilted_sums
+from klimit.limit.lanes import (
+    LANES,
+    OCTAVES,
+    first_octave,
+    interpolate_ahead,
+    multiply_and_square,
+    tilted_sums,
+)
 
 EXACT = 16  # weights of each quarter whose factors are multiplied out; the others enter by power sums
 BLOCKS = 7
 QUARTERS = 3  # row of the first
 _TINY = 1e-300
+_STENCIL = 8  # points of an interpolation
 _NEGLIGIBLE = 1e-3  # of a quarter's second largest: to the eighth power and further, far below rounding
 
 _OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "fastmath": True, "error_model": "numpy"}
@@ -79,9 +87,8 @@ def _sum_quarters(
     first: Array,
     large: Array,
     rest: Array,
-    cubes: Array,
 ) -> None:
-    """Of each quarter: the largest weight, the sum of the other large ones, and power sums of the rest."""
+    """Of each quarter: the largest weight, the sum of the other large ones, and that of the rest."""
     ends = edges[1:].copy()
     flat, stride = powers.reshape(-1), powers.shape[1]
     for group in range(groups):
@@ -93,9 +100,39 @@ def _sum_quarters(
             stop = _end(powers[0], start, ends[b]) if group else ends[b]
             ends[b] = stop
             top = min(start + EXACT, stop)
-            tilted_sums(flat, stride, start, start + 1, first[b], at, cubes[row], at)
-            tilted_sums(flat, stride, start + 1, top, large[b], at, cubes[row], at)
-            tilted_sums(flat, stride, top, stop, rest[row], at, cubes[row], at)
+            tilted_sums(flat, stride, start, start + 1, first[b], at)
+            tilted_sums(flat, stride, start + 1, top, large[b], at)
+            tilted_sums(flat, stride, top, stop, rest[row], at)
+
+
+def _cube_weights() -> Array:
+    """Weights of ``log S`` two octaves from a tilt on, that interpolate it at three times the tilts of an octave.
+
+    Sums of cubes of weights are sums of weights at three times the tilt. ``log S`` is smooth, and the cubes enter the
+    result at below 1e-4 of it: Lagrange's polynomial through eight points is exact enough (below 1e-9).
+    """
+    points = np.concatenate([LANES * (1 + np.arange(LANES) / LANES) * 2**octave for octave in range(1, 3)])
+    weights = np.zeros((len(points), LANES))
+    for j in range(LANES):
+        target = 3.0 * (LANES + j)
+        nearest = np.sort(np.argsort(np.abs(np.log(points / target)), kind="stable")[:_STENCIL])
+        for i in nearest:
+            others = points[nearest[nearest != i]]
+            weights[i, j] = np.prod((target - others) / (points[i] - others))
+    return weights
+
+
+_CUBE_WEIGHTS = _cube_weights().reshape(-1)
+
+
+@numba.njit(**_OPTIONS)
+def _sum_cubes(sums: Array, octaves: int, weights: Array, logs: Array, cubes: Array) -> None:
+    """Sums of the cubes of weights, from those of the weights; ``logs`` is room."""
+    for k in range((octaves + 2) * LANES):
+        logs[k] = log(max(sums[k], _TINY))
+    interpolate_ahead(logs, weights, octaves, cubes)
+    for k in range(octaves * LANES):
+        cubes[k] = exp(cubes[k])
 
 
 @numba.njit(**_OPTIONS)
@@ -237,7 +274,7 @@ def statistics_pass(
     """
     width = len(t)
     octaves = width // LANES
-    groups = (octaves + OCTAVES - 1) // OCTAVES
+    groups = -(-(octaves + 2) // OCTAVES)
     longest = 0
     for p in range(start_prompt, stop_prompt):
         longest = max(longest, offsets[p + 1] - offsets[p])
@@ -245,10 +282,11 @@ def statistics_pass(
     labels, places = np.empty(longest, dtype=np.uint8), np.empty(longest, dtype=np.int32)
     edges, counts = np.empty(5, dtype=np.int64), np.empty(4, dtype=np.int64)
     tops = np.empty(BLOCKS, dtype=np.int64)
-    room = (groups * OCTAVES + 2) * LANES
+    room = groups * OCTAVES * LANES
     first, large = np.empty((4, room)), np.empty((4, room))
     rest, cubes, others = np.empty((BLOCKS, room)), np.empty((BLOCKS, room)), np.empty((BLOCKS, room))
-    lead, without = np.empty(4 * (EXACT - 1) * LANES), np.empty(width)
+    lead, without, logs = np.empty(4 * (EXACT - 1) * LANES), np.empty(width), np.empty(room)
+    cube_weights = _CUBE_WEIGHTS.copy()
     inverses, products = np.empty((BLOCKS, width)), np.empty((BLOCKS, width))
     for p in range(start_prompt, stop_prompt):
         start = offsets[p]
@@ -262,7 +300,9 @@ def statistics_pass(
             end = min(edges[b] + EXACT, edges[b + 1])
             counts[b] = end - edges[b] - 1
             first_octave(powers.reshape(-1), longest, edges[b] + 1, end, lead, b * (EXACT - 1) * LANES)
-        _sum_quarters(powers, edges, groups, first, large, rest, cubes)
+        _sum_quarters(powers, edges, groups, first, large, rest)
+        for b in range(4):
+            _sum_cubes(rest[QUARTERS + b], octaves, cube_weights, logs, cubes[QUARTERS + b])
         for b in range(4):
             _add(large[b], rest[QUARTERS + b], others[QUARTERS + b])
         _nest(rest)

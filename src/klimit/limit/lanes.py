@@ -17,7 +17,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 LANES = 8  # tilts at a time, the points of an octave
-OCTAVES = 10  # whose sums are made in one pass
+OCTAVES = 12  # whose sums are made in one pass
 
 _DOUBLE, _INDEX = ir.DoubleType(), ir.IntType(64)
 _VECTOR = ir.VectorType(_DOUBLE, LANES)
@@ -67,50 +67,30 @@ def _add_to(builder: Any, total: Any, value: Any) -> None:
 
 
 @intrinsic
-def tilted_sums(
-    context: Any,
-    powers: Any,
-    stride: Any,
-    start: Any,
-    stop: Any,
-    sums: Any,
-    at: Any,
-    cubes: Any,
-    cubes_at: Any,
-) -> Any:
-    """Sums over the rewards ``start`` to ``stop`` of the weights at the tilts of some octaves, and of their cubes.
+def tilted_sums(context: Any, powers: Any, stride: Any, start: Any, stop: Any, sums: Any, at: Any) -> Any:
+    """Sums over the rewards ``start`` to ``stop`` of the weights at the tilts of :data:`OCTAVES` octaves.
 
     ``powers`` holds ``u, u**2, u**4, u**8`` of each reward, in rows of length ``stride``. ``sums[at:]`` gets
-    ``sum u**((8 + j) 2**o)`` at ``8 o + j`` for :data:`OCTAVES` + 2 octaves, ``cubes[cubes_at:]`` the sums of the cubes
-    for :data:`OCTAVES`.
+    ``sum u**((8 + j) 2**o)`` at ``8 o + j``.
     """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        powers, stride, start, stop, sums, at, cubes, cubes_at = arguments
+        powers, stride, start, stop, sums, at = arguments
         powers = _data(context, builder, signature.args[0], powers)
         sums = _data(context, builder, signature.args[4], sums)
-        cubes = _data(context, builder, signature.args[6], cubes)
-        zero = _constant(0.0)
-        total = [cgutils.alloca_once_value(builder, zero) for _ in range(OCTAVES + 2)]
-        cubed = [cgutils.alloca_once_value(builder, zero) for _ in range(OCTAVES)]
+        total = [cgutils.alloca_once_value(builder, _constant(0.0)) for _ in range(OCTAVES)]
         with cgutils.for_range_slice(builder, start, stop, ir.Constant(_INDEX, 1)) as (i, _):
             w = _powers(builder, powers, i, stride)
-            for o in range(OCTAVES + 2):
+            for o in range(OCTAVES):
                 _add_to(builder, total[o], w)
-                square = builder.fmul(w, w, flags=_FREE)
-                if o < OCTAVES:
-                    _add_to(builder, cubed[o], builder.fmul(square, w, flags=_FREE))
-                w = square
-        for o in range(OCTAVES + 2):
+                w = builder.fmul(w, w, flags=_FREE)
+        for o in range(OCTAVES):
             place = builder.add(at, ir.Constant(_INDEX, o * LANES))
             _store(builder, builder.load(total[o]), sums, place)
-        for o in range(OCTAVES):
-            place = builder.add(cubes_at, ir.Constant(_INDEX, o * LANES))
-            _store(builder, builder.load(cubed[o]), cubes, place)
         return context.get_dummy_value()
 
     array, index = types.Array(types.float64, 1, "C"), types.intp
-    return types.void(array, index, index, index, array, index, array, index), emit
+    return types.void(array, index, index, index, array, index), emit
 
 
 @intrinsic
@@ -129,6 +109,33 @@ def first_octave(context: Any, powers: Any, stride: Any, start: Any, stop: Any, 
 
     array, index = types.Array(types.float64, 1, "C"), types.intp
     return types.void(array, index, index, index, array, index), emit
+
+
+@intrinsic
+def interpolate_ahead(context: Any, values: Any, weights: Any, octaves: Any, out: Any) -> Any:
+    """Of each octave's eight points, combinations of the values in the two octaves after it.
+
+    ``out[8 o + j]`` is the sum over the sixteen ``m`` of ``values[8 (o + 1) + m] weights[8 m + j]``.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        values, weights, octaves, out = arguments
+        values, weights = (_data(context, builder, signature.args[k], (values, weights)[k]) for k in range(2))
+        out = _data(context, builder, signature.args[3], out)
+        eight = ir.Constant(_INDEX, LANES)
+        with cgutils.for_range(builder, octaves) as loop:
+            here = builder.mul(loop.index, eight)
+            total = _constant(0.0)
+            for m in range(2 * LANES):
+                value = builder.load(builder.gep(values, [builder.add(here, ir.Constant(_INDEX, LANES + m))]))
+                weight = _load(builder, weights, ir.Constant(_INDEX, LANES * m))
+                part = builder.fmul(_spread(builder, value), weight, flags=_FREE)
+                total = builder.fadd(total, part, flags=_FREE)
+            _store(builder, total, out, here)
+        return context.get_dummy_value()
+
+    array = types.Array(types.float64, 1, "C")
+    return types.void(array, array, types.intp, array), emit
 
 
 @intrinsic
