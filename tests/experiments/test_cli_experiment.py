@@ -26,7 +26,8 @@ def file(here, recipe):
 def test_it_runs_and_tells_the_answer_and_what_it_wrote(file, here, capsys):
     assert run(["experiment", "mine.toml"]) == 0
     said = capsys.readouterr()
-    assert said.out.startswith("Share of the limit of meant at the same KL, on 4 held-out prompts:")
+    assert said.out.startswith("Share of the limit of meant at the same KL: best-of-2 to 4: ")
+    assert "\nOn 4 held-out prompts; in brackets" in said.out
     assert "rloo beta 0.5 " in said.out
     assert all(len(line) <= 80 for line in said.out.splitlines())
     assert "klimit: step 1 of 8: prepare prompts: prompts.jsonl; held out: 0.333 of them\n" in said.err

@@ -48,11 +48,10 @@ def test_each_method_is_told_by_its_share_with_the_ends_of_its_intervals(tables)
             "grpo": PolicyTables.noisy(base, reward, 0.4, 1.5, seed=1),
         }
     )
-    first, spent = lead(done)
+    first, legend, spent = lead(done)
+    assert legend == "On 60 held-out prompts; in brackets the ends of the 95% intervals."
     rloo, grpo = (audit.efficiency for audit in done.audits)
-    assert first.startswith(
-        "Share of the limit of meant at the same KL, on 60 held-out prompts: best-of-2 to 4: 8"
-    )
+    assert first.startswith("Share of the limit of meant at the same KL: best-of-2 to 4: 8")
     for name, value in (("rloo", rloo), ("grpo", grpo)):
         assert f"{name}: {value.estimate:.0%} [{100 * value.low:.0f}, {100 * value.high:.0f}]" in first
     assert "what the reward does not see (" in spent

@@ -40,10 +40,8 @@ def lead(found: Found) -> tuple[str, ...]:
     lines = []
     if told:
         level = f"{100 * found.audits[0].level:g}%"
-        lines.append(
-            f"Share of the limit of {reward} at the same KL, on {prompts}: {'; '.join(told)} (in brackets the ends of "
-            f"their {level} intervals)."
-        )
+        lines.append(f"Share of the limit of {reward} at the same KL: {'; '.join(told)}.")
+        lines.append(f"On {prompts}; in brackets the ends of the {level} intervals.")
     lines += _beyond(methods, found)
     if spent := _spent(found):
         lines.append(f"KL that their gain did not need went mostly {spent}.")
