@@ -33,7 +33,7 @@ STEPS = LANES  # points of the t grid in each octave
 LEVELS = 3  # block sizes n, n/2, n/4
 MIN_COMPLETIONS = 4  # of a prompt, for a quarter not to be empty
 _WORTH_THREADS = 20_000
-_CHUNK = 1 << 17  # rewards: few enough to stay in cache
+_CHUNK = 1 << 16  # rewards: few enough to stay in cache
 _MOST_WORK, _MOST_DEALS = 500_000, 16
 _PROMPT_WORK = 400  # a prompt costs as much as that many completions
 

@@ -23,36 +23,60 @@ _OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"
 
 @numba.njit(**_OPTIONS)
 def _merge_pairs(pieces: NDArray[Any], out: NDArray[Any]) -> None:
-    """Merge neighbouring sorted rows of ``(2 k, m)`` into ``(k, 2 m)``, from both ends at once."""
-    m = pieces.shape[1]
-    for row in range(len(out)):
+    """Merge neighbouring sorted rows of ``(2 k, m)`` into ``(k, 2 m)``.
+
+    Each step waits for the one before, so two rows are merged at a time, each from both ends. ``i`` counts the values
+    taken from the left piece so far, ``left_i`` is the last of it not taken yet. Indices have no sign: a sign would be
+    tested.
+    """
+    m, rows = pieces.shape[1], len(out)
+    zero, last, end = np.uint64(0), np.uint64(m - 1), np.uint64(2 * m - 2)
+    for row in range(0, rows, 2):
+        other = min(row + 1, rows - 1)
         a, b, to = pieces[2 * row], pieces[2 * row + 1], out[row]
-        i, j, right, left = 0, 0, m - 1, m - 1
-        for k in range(m):
-            x, y = a[i], b[j]
+        c, d, into = pieces[2 * other], pieces[2 * other + 1], out[other]
+        i, j, left_i, left_j = zero, zero, last, last
+        for k in range(np.uint64(m)):
+            x, y = a[i], b[k - i]
             first = x <= y
             to[k] = x if first else y
-            i += first
-            j += not first
-            x, y = a[left], b[right]
-            last = y >= x
-            to[2 * m - 1 - k] = y if last else x
-            right -= last
-            left -= not last
+            i += np.uint64(first)
+            x, y = c[j], d[k - j]
+            first = x <= y
+            into[k] = x if first else y
+            j += np.uint64(first)
+            x, y = a[left_i], b[end - k - left_i]
+            first = x > y
+            to[end + np.uint64(1) - k] = x if first else y
+            left_i -= np.uint64(first)
+            x, y = c[left_j], d[end - k - left_j]
+            first = x > y
+            into[end + np.uint64(1) - k] = x if first else y
+            left_j -= np.uint64(first)
 
 
-def sort_rows(rows: NDArray[Any]) -> NDArray[Any]:
-    """Each row in ascending order: as ``np.sort(rows, axis=1)``, with long rows sorted in parts and merged."""
+def sort_rows(rows: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
+    """Each row in ascending order: as ``np.sort(rows, axis=1)``, with long rows sorted in parts and merged.
+
+    Args:
+        rows: ``(P, n)``.
+        out: where to put them.
+    """
     count, n = rows.shape
+    out = np.empty_like(rows) if out is None else out
     halvings = 0
     while n >> halvings > _SHORT and not (n >> halvings) % 2:
         halvings += 1
+    if not halvings:
+        out[:] = rows
+        out.sort(axis=1)
+        return out
     pieces = np.sort(rows.reshape(count << halvings, n >> halvings), axis=1)
     for step in range(halvings - 1, -1, -1):
-        merged = np.empty((count << step, n >> step), dtype=rows.dtype)
+        merged = np.empty((count << step, n >> step), dtype=rows.dtype) if step else out
         _merge_pairs(pieces, merged)
         pieces = merged
-    return pieces
+    return out
 
 
 def sort_prompts(values: NDArray[Any], offsets: Ints, first: int, last: int, ordered: NDArray[Any]) -> None:
@@ -61,7 +85,8 @@ def sort_prompts(values: NDArray[Any], offsets: Ints, first: int, last: int, ord
     cuts = np.flatnonzero(np.diff(counts)) + 1
     for start, stop in zip([0, *cuts.tolist()], [*cuts.tolist(), len(counts)], strict=True):
         inside = slice(offsets[first + start], offsets[first + stop])
-        ordered[inside] = sort_rows(values[inside].reshape(stop - start, -1)).reshape(-1)
+        shape = (stop - start, int(counts[start]))
+        sort_rows(values[inside].reshape(shape), ordered[inside].reshape(shape))
 
 
 def by_size(counts: Ints, first: int, last: int) -> Ints:

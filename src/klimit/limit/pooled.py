@@ -11,6 +11,7 @@ from klimit.limit.dual import Array
 from klimit.limit.kernels import chunks_of, in_threads
 
 _ROWS = 128  # prompts of a chunk
+_AT_ONCE = 4
 
 _OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
@@ -26,15 +27,15 @@ def _add_rows(rows: Array, weights: Array, out: Array, weighted: Array) -> None:
 
 
 @numba.njit(**_OPTIONS)  # with its differences in the order written: those of a single prompt are exactly 0
-def _centre_row(finest: Array, half: Array, quarter: Array, t: Array, mean: Array, out: Array) -> None:
-    """Set ``out`` to the estimate and its differences, less their means, over ``t``."""
-    width = len(t)
+def _centre_row(finest: Array, half: Array, quarter: Array, beta: Array, mean: Array, out: Array) -> None:
+    """Set ``out`` to the estimate and its differences, less their means, times ``beta``."""
+    width = len(beta)
     for k in range(width):
-        out[k] = (finest[k] - mean[0, k]) / t[k]
+        out[k] = (finest[k] - mean[0, k]) * beta[k]
     for k in range(width):
-        out[width + k] = ((finest[k] - mean[0, k]) - (half[k] - mean[1, k])) / t[k]
+        out[width + k] = ((finest[k] - mean[0, k]) - (half[k] - mean[1, k])) * beta[k]
     for k in range(width):
-        out[2 * width + k] = ((half[k] - mean[1, k]) - (quarter[k] - mean[2, k])) / t[k]
+        out[2 * width + k] = ((half[k] - mean[1, k]) - (quarter[k] - mean[2, k])) * beta[k]
 
 
 @numba.njit(fastmath=True, **_OPTIONS)
@@ -44,10 +45,11 @@ def _add_cubes(row: Array, derivative: Array, value: Array, slope: Array, out: A
     for k in range(width):
         value[k] = row[k] + row[width + k] / 3.0
         slope[k] = 0.0
-    for i in range(width):
-        x = value[i]
+    for i in range(0, width, _AT_ONCE):  # the grid has eight points an octave
+        x0, x1, x2, x3 = value[i], value[i + 1], value[i + 2], value[i + 3]
         for k in range(width):
-            slope[k] += x * derivative[i, k]
+            first = x0 * derivative[i, k] + x1 * derivative[i + 1, k]
+            slope[k] += first + (x2 * derivative[i + 2, k] + x3 * derivative[i + 3, k])
     for k in range(width):
         both = value[k] + slope[k]
         out[0, k] += value[k] * value[k] * value[k]
@@ -60,15 +62,15 @@ def _centre_rows(
     jackknife: Array,
     first: int,
     last: int,
-    t: Array,
+    beta: Array,
     mean: Array,
     derivative: Array,
     parts: Array,
     third: Array,
 ) -> None:
-    value, slope = np.empty(len(t)), np.empty(len(t))
+    value, slope = np.empty(len(beta)), np.empty(len(beta))
     for p in range(first, last):
-        _centre_row(jackknife[0, p], jackknife[1, p], jackknife[2, p], t, mean, parts[p])
+        _centre_row(jackknife[0, p], jackknife[1, p], jackknife[2, p], beta, mean, parts[p])
         _add_cubes(parts[p], derivative, value, slope, third)
 
 
@@ -103,7 +105,7 @@ def centred_parts(jackknife: Array, t: Array, mean: Array, slope: Array) -> tupl
     derivative = np.ascontiguousarray(slope.T)
 
     def work(number: int) -> None:
-        _centre_rows(jackknife, *chunks[number], t, mean, derivative, parts, third[number])
+        _centre_rows(jackknife, *chunks[number], 1 / t, mean, derivative, parts, third[number])
 
     in_threads(work, len(chunks))
     return parts, third.sum(axis=0)
