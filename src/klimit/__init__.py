@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from klimit.reports.page.report import report as report
     from klimit.samples import Samples as Samples
     from klimit.samples import read_samples as read_samples
+    from klimit.streams.summarise import summarise as summarise
     from klimit.training.train import train as train
     from klimit.values import Value as Value
 
@@ -66,6 +67,7 @@ _HOMES = {
     "sample": "klimit.models.sample",
     "score": "klimit.models.score",
     "soft_best_of_n": "klimit.policies",
+    "summarise": "klimit.streams.summarise",
     "train": "klimit.training.train",
 }
 _MODULES = ("selectors", "testsystems")
@@ -98,6 +100,7 @@ __all__ = [
     "score",
     "selectors",
     "soft_best_of_n",
+    "summarise",
     "testsystems",
     "train",
 ]

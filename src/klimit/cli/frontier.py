@@ -10,7 +10,7 @@ import typer
 from klimit.cli import shared
 from klimit.cli.outputs import STDOUT, check_outputs, deliver
 from klimit.cli.parsing import numbers, taken_down, whole_numbers
-from klimit.cli.progress import doing
+from klimit.cli.progress import counting, doing
 
 if TYPE_CHECKING:
     from klimit.reports.frontier.findings import Findings
@@ -50,6 +50,10 @@ def frontier(
     n: Annotated[str | None, typer.Option("--n", metavar="N,N", help="N of best-of-N: 4,16,64.")] = None,
     level: shared.Level = 0.95,
     seed: Annotated[int, typer.Option(metavar="S", help="Of the random blocks of samples.")] = 0,
+    engine: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="How to read: memory, stream (files larger than memory) or auto."),
+    ] = "auto",
     json: shared.Json = None,
     plot: Annotated[
         str | None, typer.Option(metavar="PATH", help="Draw the limit: .png, .svg or .pdf.")
@@ -82,6 +86,7 @@ def frontier(
         "n": sizes,
         "level": level,
         "seed": seed,
+        "engine": engine,
     }
     findings = find(files, **options)
     results = None if json is None else _json(findings, {"files": files, **options})
@@ -110,6 +115,7 @@ def find(
     n: list[int] | None = None,
     level: float = 0.95,
     seed: int = 0,
+    engine: str = "auto",
 ) -> Findings:
     """Read, estimate and choose what to report; see :func:`klimit.frontier` for the options."""
     from klimit.limit.options import check_budgets, check_options
@@ -121,11 +127,22 @@ def find(
         check_budgets(kl)
     kind = cast(Literal["average", "per-prompt"], budget)
     whom = cast(Literal["population", "these-prompts"], target)
-    with doing(f"reading {files[0]}"):
-        from klimit.samples import as_samples
+    with counting(f"reading {files[0]}") as progress:
+        from klimit.limit.summarised import only_in_memory
+        from klimit.streams.engines import open_samples
 
-        samples = as_samples(
-            list(files), reward=reward, prompt=prompt, where=where, lower_is_better=lower_is_better
+        samples = open_samples(
+            list(files),
+            engine=cast(Any, engine),
+            reward=reward,
+            prompt=prompt,
+            where=where,
+            lower_is_better=lower_is_better,
+            n=n,
+            seed=seed,
+            whole=only_in_memory(transform=chosen, budget=budget, estimator="extrapolated")
+            or (f"target={target!r}" if target != "population" else None),
+            progress=progress,
         ).at_least(min_completions)
     with doing(f"estimating from {samples.n_completions:,} rewards"):
         import klimit

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic
 
 _CLEAR = "\r\x1b[K"
 
@@ -20,3 +21,24 @@ def doing(what: str) -> Iterator[None]:
     finally:
         if watched:
             print(_CLEAR, end="", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """The same with how much is done, and how long the rest will take; the block calls what it is given."""
+    start, watched = monotonic(), sys.stderr.isatty()
+
+    def show(done: int, total: int) -> None:
+        left = (monotonic() - start) * (total - done) / max(done, 1)
+        if watched:
+            text = f"{what}: {done:,} of {total:,}, {_time(left)} left"
+            print(f"{_CLEAR}{text} ...", end="", file=sys.stderr, flush=True)
+
+    with doing(what):
+        yield show
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

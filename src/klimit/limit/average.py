@@ -17,6 +17,7 @@ from klimit.limit.estimator import Estimator, variance_of_difference
 from klimit.limit.grid_moments import SLOPE, SUM, VALUE, GridMoments
 from klimit.limit.kernels import PromptStatistics
 from klimit.limit.levels import LevelMoments, MeanLevels
+from klimit.limit.projected import Projected, not_kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +26,8 @@ class AverageBudget:
 
     Attributes:
         moments: over prompts of their log-partitions.
-        statistics: the log-partitions of each prompt, from :func:`klimit.limit.kernels.prompt_statistics`.
+        statistics: the log-partitions of each prompt, from :func:`klimit.limit.kernels.prompt_statistics`, or kept
+            elsewhere.
         grid: interpolation on ``statistics.t``.
         estimator: decides whose minimum is taken.
         spread: mean sampling variance of prompts' ``L(t) / t`` on the grid, ``(T,)``, where it is known otherwise than
@@ -34,7 +36,7 @@ class AverageBudget:
     """
 
     moments: GridMoments
-    statistics: PromptStatistics
+    statistics: PromptStatistics | Projected
     grid: Grid
     estimator: Estimator = "extrapolated"
     spread: Array | None = field(default=None, kw_only=True)
@@ -102,8 +104,19 @@ class AverageBudget:
 
     def correction(self, t: Array) -> Array:
         """What the jackknife adds to each prompt's part in the limit at given tilts, ``(P, K)``."""
-        added = self.statistics.jackknife[0] - self.statistics.plug_in[0]
+        statistics = self.prompts("the correction of single prompts")
+        added = statistics.jackknife[0] - statistics.plug_in[0]
         return np.asarray(added / self.grid.t @ self.grid.basis(np.log(t)).T)
+
+    def prompts(self, what: str) -> PromptStatistics:
+        """The log-partitions of each prompt.
+
+        Raises:
+            InputError: they are not in memory, and ``what`` needs them.
+        """
+        if not isinstance(self.statistics, PromptStatistics):
+            raise not_kept(what)
+        return self.statistics
 
     @cached_property
     def on_grid(self) -> OnGrid:
@@ -175,12 +188,12 @@ class GridLevels:
     @cached_property
     def corrected(self) -> Array:
         """Each prompt's estimates without the ``1/m`` term of the bias, ``(3, P, K)``."""
-        return self._of_prompts(self.budget.statistics.jackknife) + self.paid
+        return self._of_prompts(self.budget.prompts("each prompt's estimate").jackknife) + self.paid
 
     @cached_property
     def plug_in(self) -> Array:
         """Each prompt's uncorrected estimate, ``(P, K)``."""
-        return self._of_prompts(self.budget.statistics.plug_in[0]) + self.paid
+        return self._of_prompts(self.budget.prompts("the uncorrected estimate").plug_in[0]) + self.paid
 
     def moments(self, *, given: bool) -> LevelMoments:
         """Means and covariances over prompts, from those on the grid."""
@@ -206,11 +219,10 @@ class GridLevels:
     def influence(self, weights: Array) -> Array:
         """Of each prompt on the mean that weighs estimate and differences by ``(3, K)``."""
         by_finest, by_d1, by_d2 = weights
-        of_blocks = (by_finest + by_d1, by_d2 - by_d1, -by_d2)
+        of_blocks = np.stack([by_finest + by_d1, by_d2 - by_d1, -by_d2])
         on_grid = self.weights / self.budget.grid.t
-        each = zip(self.budget.statistics.jackknife, of_blocks, strict=True)
-        influence = sum(values @ (on_grid * of_block[:, None]).T for values, of_block in each)
-        return np.asarray(influence - np.mean(influence, axis=0))
+        influence = self.budget.statistics.project(of_blocks[:, :, None] * on_grid)
+        return np.asarray(influence - influence.mean(axis=0))
 
     def _of_prompts(self, values: Array) -> Array:
         return np.asarray(values @ (self.weights / self.budget.grid.t).T)

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from klimit.errors import InputError
 from klimit.limit.options import check_budgets
+from klimit.limit.projected import not_kept
 from klimit.limit.tails import weight_tails
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ def table(limit: Frontier, *, beta: ArrayLike | None = None, kl: ArrayLike | Non
         raise InputError(
             "diagnostics belong to the average budget: ask frontier(..., budget='average') for them"
         )
+    if not limit.samples.in_memory:
+        raise not_kept("diagnostics() of single prompts")
     rewards = limit.rewards
     parts = []
     for price in _prices(limit, beta, kl):

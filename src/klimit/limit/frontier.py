@@ -20,14 +20,14 @@ from klimit.limit.horizon import horizon_and_reason
 from klimit.limit.kernels import MIN_COMPLETIONS, deals_for, grid, prompt_statistics
 from klimit.limit.levels import Budget
 from klimit.limit.notes import warn_about
-from klimit.limit.options import BudgetName, check_budgets, check_number, check_options
+from klimit.limit.options import BudgetName, EngineName, check_budgets, check_number, check_options
 from klimit.limit.per_prompt import MIN_COMPLETIONS as MIN_COMPLETIONS_PER_PROMPT
 from klimit.limit.per_prompt import PerPromptBudget
 from klimit.limit.preparation import T_LOW, Rewards, octaves_needed, prepare
 from klimit.limit.recomputed import RecomputedPerPromptBudget, recomputed_budget
 from klimit.limit.result import Frontier, estimates_at
+from klimit.limit.summarised import only_in_memory, summary_of
 from klimit.rewards.transforms import Transform, parse_transform
-from klimit.samples import as_samples
 
 
 def frontier(
@@ -45,6 +45,7 @@ def frontier(
     prompt: str | list[str] | None = None,
     where: str | None = None,
     lower_is_better: bool = False,
+    engine: EngineName = "auto",
 ) -> Frontier:
     """Estimate the most reward that any policy can have at each KL budget from the base policy.
 
@@ -72,6 +73,8 @@ def frontier(
         prompt: columns that identify a prompt, when reading.
         where: SQL condition that chooses rows, when reading.
         lower_is_better: rewards are costs, when reading.
+        engine: how files are read: ``"memory"``, ``"stream"`` (in parts, for files larger than memory; see
+            :func:`klimit.summarise` for what is then kept) or ``"auto"``, which says what it chose.
 
     Returns:
         The limit with its horizon, intervals and diagnostics.
@@ -83,26 +86,43 @@ def frontier(
         KlimitWarning: the samples cannot support part of the answer; the rest is given.
     """
     check_options(budget=budget, level=level, target=target, estimator=estimator, seed=seed)
-    data = as_samples(samples, reward=reward, prompt=prompt, where=where, lower_is_better=lower_is_better)
+    chosen = parse_transform(transform)
+    from klimit.streams.engines import open_samples
+
+    data = open_samples(
+        samples,
+        engine=engine,
+        reward=reward,
+        prompt=prompt,
+        where=where,
+        lower_is_better=lower_is_better,
+        seed=seed,
+        whole=only_in_memory(transform=chosen, budget=budget, estimator=estimator),
+    )
     name = data.reward_name(reward)
-    rewards = prepare(data, name, transform=parse_transform(transform), seed=seed)
+    summary = summary_of(data, transform=chosen, budget=budget, estimator=estimator, seed=seed)
+    rewards = prepare(data, name, transform=chosen, seed=seed) if summary is None else summary.rewards
     largest = _largest_reward(rewards, reward_max, name)
     inference = Inference(name=estimator, target=target, level=level)
 
     def build(kind: BudgetName, outer: Frontier | None) -> Frontier:
-        engine = make_budget(rewards, budget=kind, estimator=estimator, seed=seed)
-        trusted, reason = _horizon(engine, rewards)
+        limit: Budget | None
+        if summary is None:
+            limit = make_budget(rewards, budget=kind, estimator=estimator, seed=seed)
+        else:
+            limit = summary.engine(estimator)
+        trusted, reason = _horizon(limit, rewards)
         return Frontier(
             samples=data,
             reward_name=name,
             rewards=rewards,
             budget=kind,
-            engine=engine,
+            engine=limit,
             inference=inference,
             horizon=trusted,
             horizon_reason=reason,
             reward_max=largest,
-            bracket=_bracket(rewards, engine, inference, trusted, largest),
+            bracket=_bracket(rewards, limit, inference, trusted, largest),
             outer=outer,
             seed=seed,
             kl=_budgets(kl, rewards, trusted),
@@ -167,11 +187,10 @@ def _largest_reward(rewards: Rewards, reward_max: float | None, name: str) -> fl
             )
         return None
     if reward_max is None:
-        ends = (rewards.values.min(), rewards.values.max())
-        if ends[1] == transform.top:
+        largest = float(rewards.top.max())
+        if largest == transform.top:
             return transform.top
-        binary = ends == (0.0, 1.0) and bool(np.isin(rewards.values, (0.0, 1.0)).all())
-        return 1.0 if binary else None
+        return 1.0 if (rewards.lowest, largest) == (0.0, 1.0) and rewards.binary else None
     reward_max = check_number("reward_max", reward_max, positive=False)
     seen = float(rewards.top.max())
     if reward_max < seen:

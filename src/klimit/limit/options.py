@@ -12,7 +12,9 @@ from klimit.limit.dual import Array
 from klimit.limit.estimator import ESTIMATORS, TARGETS
 
 BudgetName = Literal["average", "per-prompt"]
+EngineName = Literal["auto", "memory", "stream"]
 BUDGETS: tuple[str, ...] = get_args(BudgetName)
+ENGINES: tuple[str, ...] = get_args(EngineName)
 
 
 def check_options(*, budget: str, level: float, target: str, estimator: str, seed: int) -> None:
@@ -26,6 +28,11 @@ def check_options(*, budget: str, level: float, target: str, estimator: str, see
             raise InputError(f"{label}={value!r}: choose one of {', '.join(map(repr, allowed))}")
     if not 0 < check_number("level", level, positive=False) < 1:
         raise InputError(f"level={level!r}: give a probability between 0 and 1, such as 0.95")
+    check_seed(seed)
+
+
+def check_seed(seed: int) -> None:
+    """Raise an InputError where the seed is no whole number from 0 on."""
     if check_number("seed", seed, positive=False) != int(seed) or seed < 0:
         raise InputError(f"seed={seed!r}: give a whole number that is not negative")
 

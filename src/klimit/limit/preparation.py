@@ -72,9 +72,7 @@ class Rewards:
     @cached_property
     def scale(self) -> float:
         """Root mean square of the within-prompt standard deviations; 0 when every prompt is constant."""
-        # Through the largest, so that rewards of any size neither overflow nor vanish.
-        largest = float(self.variance.max(initial=0.0))
-        return float(np.sqrt(largest) * np.sqrt(np.mean(self.variance / largest))) if largest > 0 else 0.0
+        return root_mean_square(self.variance)
 
     def mean_error(self, *, given: bool) -> float:
         """Standard error of the base mean: for the prompts given, or for the population they were drawn from."""
@@ -89,9 +87,25 @@ class Rewards:
         return float(np.sqrt(max(self.mean.var(ddof=1) / self.n_prompts, within)))
 
     @cached_property
+    def lowest(self) -> float:
+        """The smallest reward."""
+        return float(self.values.min())
+
+    @cached_property
+    def binary(self) -> bool:
+        """Whether every reward is 0 or 1."""
+        return bool(((self.values == 0) | (self.values == 1)).all())
+
+    @cached_property
     def constant(self) -> NDArray[np.bool_]:
         """Prompts all of whose completions have the same reward."""
         return np.asarray(self.at_top == self.counts)
+
+
+def root_mean_square(variances: Array) -> float:
+    """The root of the mean variance, through the largest: no size of rewards overflows or vanishes."""
+    largest = float(variances.max(initial=0.0))
+    return float(np.sqrt(largest) * np.sqrt(np.mean(variances / largest))) if largest > 0 else 0.0
 
 
 def prepare(
@@ -141,13 +155,21 @@ def _ties_nowhere(raw: Rewards) -> bool:
     return bool(pairs >= _ENOUGH_PAIRS and not shows_ties(raw.values, raw.offsets))
 
 
-def sort_rewards(values: NDArray[np.floating[Any]], offsets: NDArray[np.int64]) -> Rewards:
-    """Sort rewards within prompts and take their moments, chunk by chunk."""
+def sort_rewards(
+    values: NDArray[np.floating[Any]], offsets: NDArray[np.int64], *, fewest: int | None = None
+) -> Rewards:
+    """Sort rewards within prompts and take their moments, chunk by chunk.
+
+    Args:
+        values: ``(n_completions,)``, grouped by prompt.
+        offsets: ``(P + 1,)``.
+        fewest: completions of a prompt, where these prompts are a part of others.
+    """
     counts = np.diff(offsets)
     n_prompts = len(counts)
     ordered = np.empty(len(values), dtype=values.dtype)
     moments, counted = np.empty((4, n_prompts)), np.empty((2, n_prompts), dtype=np.int64)
-    sizes = 2 ** np.arange(1, int(counts.min()).bit_length())
+    sizes = 2 ** np.arange(1, int(counts.min() if fewest is None else fewest).bit_length())
     best = np.empty((n_prompts, len(sizes)))
 
     def work(first: int, last: int) -> None:
@@ -162,13 +184,28 @@ def sort_rewards(values: NDArray[np.floating[Any]], offsets: NDArray[np.int64]) 
 
 def octaves_needed(rewards: Rewards) -> int:
     """How often ``t`` must double from ``T_LOW`` until the samples can show no more KL (or have saturated)."""
-    stride = max(1, int(rewards.offsets[-1]) // _PROBE)
-    chosen = np.arange(rewards.n_prompts) % stride == 0
-    sizes = np.diff(rewards.offsets)
-    values = rewards.values[np.repeat(chosen, sizes)]
-    counts = rewards.counts[chosen]
-    starts = np.concatenate([[0], np.cumsum(sizes[chosen])[:-1]])
-    below = (values - np.repeat(rewards.top[chosen], sizes[chosen])) / rewards.scale
+    chosen = probed(rewards.offsets)
+    values = rewards.values[np.repeat(chosen, np.diff(rewards.offsets))]
+    return octaves_of(values, np.diff(rewards.offsets)[chosen], rewards.scale)
+
+
+def probed(offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """The prompts that decide how far the grid of ``t`` must reach, ``(P,)``."""
+    stride = max(1, int(offsets[-1]) // _PROBE)
+    return np.asarray(np.arange(len(offsets) - 1) % stride == 0)
+
+
+def octaves_of(values: NDArray[np.floating[Any]], counts: NDArray[np.int64], scale: float) -> int:
+    """See :func:`octaves_needed`.
+
+    Args:
+        values: rewards of some prompts, grouped.
+        counts: completions of each.
+        scale: of the rewards.
+    """
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    top = np.maximum.reduceat(values, starts).astype(np.float64)
+    below = (values - np.repeat(top, counts)) / scale
     most = float(np.log(counts).mean())
     previous = 0.0
     for octave in range(3, _MAX_OCTAVES):

@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from klimit.limit.options import EngineName
 from klimit.policies.assemble import assemble, warn_of_limits
 from klimit.policies.curve import PolicyCurve, Target
 from klimit.policies.efficiency import AverageLimit
 from klimit.policies.inputs import check_level, choose_sizes, resolve_limit, sorted_already
+from klimit.policies.summarised import only_in_memory, summarised_values
 from klimit.policies.ties import BIAS_LEFT, untied_kl
 from klimit.policies.transformed import transformed_values
 from klimit.rewards.transforms import Transform, parse_transform
-from klimit.samples import as_samples
 
 
 def best_of_n(
@@ -31,6 +32,7 @@ def best_of_n(
     prompt: str | list[str] | None = None,
     where: str | None = None,
     lower_is_better: bool = False,
+    engine: EngineName = "auto",
 ) -> PolicyCurve:
     """Gain, KL, win rate and efficiency of best-of-N, from the base policy's samples alone.
 
@@ -60,6 +62,7 @@ def best_of_n(
         prompt: columns that identify a prompt, when reading.
         where: SQL condition that chooses rows, when reading.
         lower_is_better: rewards are costs, when reading.
+        engine: how files are read, as for :func:`klimit.frontier`.
 
     Returns:
         The curve; its ``n`` are the values of N in the order given.
@@ -72,14 +75,26 @@ def best_of_n(
         KlimitWarning: one prompt, prompts with one completion, or constant rewards.
     """
     check_level(level, target)
-    data = as_samples(samples, reward=reward, prompt=prompt, where=where, lower_is_better=lower_is_better)
-    name = data.reward_name(reward)
     chosen = parse_transform(transform)
+    from klimit.streams.engines import open_samples
+
+    data = open_samples(
+        samples,
+        engine=engine,
+        reward=reward,
+        prompt=prompt,
+        where=where,
+        lower_is_better=lower_is_better,
+        n=n,
+        seed=seed,
+        whole=only_in_memory(chosen, target),
+    )
+    name = data.reward_name(reward)
     sizes = choose_sizes(data, n)
     frontier = resolve_limit(
         data, name, limit, wanted=efficiency, level=level, seed=seed, target=target, transform=chosen
     )
-    values = transformed_values(
+    values = summarised_values(data, sizes, chosen, target) or transformed_values(
         chosen,
         data.reward(name),
         data.offsets,

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from klimit.errors import InputError
+from klimit.limit.summarised import SummarisedSamples
 from klimit.policies.curve import Target
 from klimit.policies.efficiency import AverageLimit
 from klimit.policies.levels import Floats
@@ -65,16 +66,29 @@ def check_limit(samples: Samples, reward: str, limit: AverageLimit, transform: T
             f"limit= is of the reward under transform={limit.transform!r}, this policy's gain under "
             f"{transform.name!r}; make both with one transform"
         )
-    same = limit.samples is samples or (
-        limit.reward_name == reward
-        and np.array_equal(limit.samples.offsets, samples.offsets)
-        and np.array_equal(limit.samples.reward(reward), samples.reward(reward))
+    same = (
+        limit.samples is samples
+        or _one_summary(limit.samples, samples)
+        or (
+            limit.reward_name == reward
+            and limit.samples.in_memory
+            and samples.in_memory
+            and np.array_equal(limit.samples.offsets, samples.offsets)
+            and np.array_equal(limit.samples.reward(reward), samples.reward(reward))
+        )
     )
     if not same or limit.reward_name != reward:
         raise InputError(
             f"limit= is of other samples or another reward ({limit.reward_name!r}, {limit.n_prompts} prompts); "
             f"make it from the same samples with reward={reward!r}"
         )
+
+
+def _one_summary(one: Samples, other: Samples) -> bool:
+    """Whether both are known by the same summary."""
+    if not (isinstance(one, SummarisedSamples) and isinstance(other, SummarisedSamples)):
+        return False
+    return one.summary is not None and one.summary is other.summary
 
 
 def sorted_already(limit: AverageLimit | None) -> Rewards | None:

@@ -47,6 +47,8 @@ def subset(
 
 def _refuse_not_finite(samples: Samples) -> None:
     """Samples made by hand may hold what reading refuses."""
+    if not samples.in_memory:
+        return
     for name, values in samples.rewards.items():
         with np.errstate(over="ignore", invalid="ignore"):
             total = np.sum(values)  # finite only if all are; of many large ones it may not be

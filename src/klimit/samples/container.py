@@ -72,6 +72,11 @@ class Samples:
         return f"Samples({self.n_prompts} prompts, {self.n_completions} completions, rewards: {names})"
 
     @property
+    def in_memory(self) -> bool:
+        """Whether the rewards are here, and not a summary of them alone."""
+        return True
+
+    @property
     def n_prompts(self) -> int:
         """Number of prompts."""
         return len(self.offsets) - 1

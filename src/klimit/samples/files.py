@@ -46,12 +46,12 @@ def _view_parquet(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) 
     for i, file in enumerate(files):
         with one_line_errors(str(file)):
             connection.execute(
-                f"CREATE VIEW source_{i} AS FROM read_parquet({_path(file)}, hive_partitioning = false)"
+                f"CREATE VIEW source_{i} AS FROM read_parquet({sql_path(file)}, hive_partitioning = false)"
             )
     by_file = [describe(connection, f"FROM source_{i}") for i in range(len(files))]
     _same_columns(files, [list(types) for types in by_file])
     _same_kinds(files, by_file)
-    listed = ", ".join(_path(file) for file in files)
+    listed = ", ".join(sql_path(file) for file in files)
     connection.execute(
         f"CREATE VIEW source AS FROM read_parquet([{listed}], hive_partitioning = false, "
         "union_by_name = true)"
@@ -64,7 +64,7 @@ def _view_json(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], ids
     for file in files:
         try:
             with one_line_errors(str(file)):
-                found = describe(connection, f"FROM read_json({_path(file)}, sample_size = -1)")
+                found = describe(connection, f"FROM read_json({sql_path(file)}, sample_size = -1)")
                 _no_case_twins(connection, file, list(found))
         except InputError as error:
             by_line = file.name.lower().removesuffix(".gz").endswith(("jsonl", "ndjson"))
@@ -80,9 +80,9 @@ def _view_json(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], ids
     columns = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in types.items())
     for i, file in enumerate(files):
         connection.execute(
-            f"CREATE VIEW source_{i} AS FROM read_json({_path(file)}, columns = {{{columns}}})"
+            f"CREATE VIEW source_{i} AS FROM read_json({sql_path(file)}, columns = {{{columns}}})"
         )
-    listed = ", ".join(_path(file) for file in files)
+    listed = ", ".join(sql_path(file) for file in files)
     connection.execute(f"CREATE VIEW source AS FROM read_json([{listed}], columns = {{{columns}}})")
     return types
 
@@ -111,7 +111,7 @@ def _no_case_twins(connection: duckdb.DuckDBPyConnection, file: Path, names: Seq
     if not doubtful:
         return
     keys = run(
-        connection, f"SELECT DISTINCT unnest(json_keys(json)) FROM read_json_objects({_path(file)})"
+        connection, f"SELECT DISTINCT unnest(json_keys(json)) FROM read_json_objects({sql_path(file)})"
     ).fetchall()
     true_names = {str(key[0]) for key in keys}
     for name in doubtful:
@@ -127,7 +127,7 @@ def _view_csv(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], ids:
         columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
         with one_line_errors(str(file)):
             connection.execute(
-                f"CREATE VIEW source_{i} AS FROM read_csv({_path(file)}, auto_detect = false, header = true, "
+                f"CREATE VIEW source_{i} AS FROM read_csv({sql_path(file)}, auto_detect = false, header = true, "
                 f"delim = {literal(delimiter)}, quote = '\"', escape = '\"', allow_quoted_nulls = false, "
                 f"columns = {{{columns}}})"
             )
@@ -226,6 +226,6 @@ def _same_kinds(files: Sequence[Path], types: Sequence[dict[str, str]]) -> None:
                 )
 
 
-def _path(file: Path) -> str:
+def sql_path(file: Path) -> str:
     """A path quoted for SQL, with the characters that DuckDB takes for a glob made literal."""
     return literal(re.sub(r"([*?\[])", r"[\1]", str(file)))

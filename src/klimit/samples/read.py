@@ -119,7 +119,7 @@ def read_samples(
                 audit=audit,
             )
             found = [find_column(list(table.types), name, source=table.label) for name in partial]
-            samples = _read(table, roles, found)
+            samples = read_table(table, roles, found)
     if lower_is_better:
         samples = negated(samples)
     if notify is not None:
@@ -145,7 +145,17 @@ def as_samples(source: Any, *, reward: str | None = None, audit: bool = False, *
     return read_samples(source, audit=audit, **options)
 
 
-def _read(table: Table, roles: Roles, partial: Sequence[str]) -> Samples:
+def read_table(table: Table, roles: Roles, partial: Sequence[str]) -> Samples:
+    """The table's kept rows as samples.
+
+    Args:
+        table: where they are.
+        roles: of its columns.
+        partial: reward columns that may be missing for some completions.
+
+    Raises:
+        InputError: they cannot be used as they are.
+    """
     keys = read_keys(table, roles.prompt, roles.text)
     if not keys.ids:
         _refuse_no_rows(table)

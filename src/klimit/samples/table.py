@@ -6,6 +6,7 @@ import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,22 +82,34 @@ class Table:
             )
             (every,) = self.columns(["klimit_row"], rows=f"FROM {numbered}")
             rows = [int(every[position]) for position in shown]
-        names = [self._row_name(row) for row in rows]
+        names = [self.row_name(row) for row in rows]
         more = ", ..." if len(positions) > most else ""
         from_zero = "" if self.files else ", counted from 0"
         return f"row{'s' * (len(positions) > 1)} {', '.join(names)}{more}{from_zero}"
 
-    def _row_name(self, row: int) -> str:
+    def row_name(self, row: int) -> str:
+        """What a reader calls a row of the source."""
         if not self.files:
             return str(row)
         if len(self.files) == 1:
             return str(row + 1)
-        for i, file in enumerate(self.files):
-            ((n_rows,),) = self.query(f"SELECT count(*) FROM source_{i}")
+        for file, n_rows in zip(self.files, self.row_counts, strict=True):
             if row < n_rows:
                 return f"{row + 1} of {file}"
             row -= n_rows
         return str(row)
+
+    @property
+    def is_parquet(self) -> bool:
+        """Whether the rows stand in Parquet files."""
+        return bool(self.files) and all(file.suffix.lower() in (".parquet", ".pq") for file in self.files)
+
+    @cached_property
+    def row_counts(self) -> tuple[int, ...]:
+        """Rows of every file."""
+        return tuple(
+            int(self.query(f"SELECT count(*) FROM source_{i}")[0][0]) for i in range(len(self.files))
+        )
 
     def check_unchanged(self) -> None:
         """Refuse to read on from files that were rewritten in the meantime.

@@ -52,8 +52,7 @@ class Findings:
     @property
     def binary(self) -> bool:
         """Whether the rewards are 0 and 1."""
-        values = self.limit.rewards.values
-        return bool(((values == 0) | (values == 1)).all())
+        return self.limit.rewards.binary
 
     @property
     def below_max(self) -> NDArray[Any]:

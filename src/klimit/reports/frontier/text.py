@@ -39,8 +39,8 @@ def header(findings: Findings) -> str:
     low, high = int(counts.min()), int(counts.max())
     each = f"{low:,}" if low == high else f"{low:,}-{high:,} (median {np.median(counts):g})"
     form = findings.numbers
-    values = limit.rewards.values
-    scale = "0/1" if findings.binary else f"{values.min():.3g} to {values.max():.3g}"
+    ends = (limit.rewards.lowest, float(limit.rewards.top.max()))
+    scale = "0/1" if findings.binary else f"{ends[0]:.3g} to {ends[1]:.3g}"
     parts = [
         f"{plural(limit.n_prompts, 'prompt')} x {each} completions",
         f"{limit.reward_label} ({scale})",

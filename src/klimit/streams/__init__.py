@@ -1,0 +1,1 @@
+"""Samples larger than memory: reduced, part by part, to what limit and best-of-N need of them."""
