@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from klimit.limit.dealing import deal_with, prompt_key
 from klimit.limit.dual import Array
-from klimit.limit.elementary import exp, log
+from klimit.limit.elementary import exp, log, mantissa, power
 from klimit.limit.lanes import (
     LANES,
     OCTAVES,
@@ -29,6 +29,7 @@ EXACT = 16  # weights of each quarter whose factors are multiplied out; the othe
 BLOCKS = 7
 QUARTERS = 3  # row of the first
 _TINY = 1e-300
+_LOG_2 = 0.6931471805599453
 _STENCIL = 8  # points of an interpolation
 _NEGLIGIBLE = 1e-3  # of a quarter's second largest: to the eighth power and further, far below rounding
 
@@ -198,31 +199,55 @@ def _multiply_large(
 
 
 @numba.njit(**_OPTIONS)
+def _multiply_apart(values: Array, product: Array, powers: Array) -> None:
+    """Multiply by positive values, with the powers of two apart: one logarithm does for many."""
+    for k in range(len(values)):
+        x = max(values[k], _TINY)
+        product[k] *= mantissa(x)
+        powers[k] += power(x)
+
+
+@numba.njit(**_OPTIONS)
+def _add_series(inverse: Array, r1: Array, r2: Array, r3: Array, r4: Array, series: Array) -> None:
+    """Add ``sum_i log(1 - w_i / S)`` of small weights, by its series."""
+    for k in range(len(series)):
+        a = inverse[k]
+        series[k] -= a * (r1[k] + a * (r2[k] / 2.0 + a * (r3[k] / 3.0 + a * r4[k] / 4.0)))
+
+
+@numba.njit(**_OPTIONS)
 def _add_logs(
     m: int,
+    start: int,
+    stop: int,
     weight: float,
-    inverse: Array,
-    product: Array,
-    r1: Array,
-    r2: Array,
-    r3: Array,
-    r4: Array,
+    inverses: Array,
+    products: Array,
+    rest: Array,
+    cubes: Array,
+    room: Array,
     plug_in: Array,
     jackknife: Array,
 ) -> None:
-    """Add ``log(S / m)`` of a block of size ``m`` and its leave-one-out jackknife, times ``weight``.
-
-    ``sum_i log(1 - w_i / S)`` is the logarithm of the product, and for the small weights its series.
-    """
+    """Add ``log(S / m)`` and its leave-one-out jackknife, times ``weight``, of the blocks ``start`` to ``stop``."""
+    width = len(plug_in)
+    inverse, inverse_power, product, product_power, series = room[0], room[1], room[2], room[3], room[4]
+    inverse[:], product[:] = 1.0, 1.0
+    inverse_power[:], product_power[:], series[:] = 0.0, 0.0, 0.0
+    for row in range(start, stop):
+        _multiply_apart(inverses[row], inverse, inverse_power)
+        _multiply_apart(products[row], product, product_power)
+        r2, r4 = rest[row, LANES : LANES + width], rest[row, 2 * LANES : 2 * LANES + width]
+        _add_series(inverses[row], rest[row, :width], r2, cubes[row, :width], r4, series)
+    blocks = stop - start
     log_size = np.log(m)
     constant = (m - 1.0) * np.log1p(-1.0 / m) - log_size if m > 1 else 0.0
     share = (m - 1.0) / m
-    for k in range(len(inverse)):
-        a = inverse[k]
-        series = -a * (r1[k] + a * (r2[k] / 2.0 + a * (r3[k] / 3.0 + a * r4[k] / 4.0)))
-        log_sum = -log(a)
-        plug_in[k] += weight * (log_sum - log_size)
-        jackknife[k] += weight * (log_sum + constant - share * (log(max(product[k], _TINY)) + series))
+    for k in range(width):
+        log_sum = -(log(inverse[k]) + inverse_power[k] * _LOG_2)
+        left_out = log(product[k]) + product_power[k] * _LOG_2 + series[k]
+        plug_in[k] += weight * (log_sum - blocks * log_size)
+        jackknife[k] += weight * (log_sum + blocks * constant - share * left_out)
 
 
 @numba.njit(**_OPTIONS)
@@ -286,7 +311,7 @@ def statistics_pass(
     first, large = np.empty((4, room)), np.empty((4, room))
     rest, cubes, others = np.empty((BLOCKS, room)), np.empty((BLOCKS, room)), np.empty((BLOCKS, room))
     lead, without, logs = np.empty(4 * (EXACT - 1) * LANES), np.empty(width), np.empty(room)
-    cube_weights = _CUBE_WEIGHTS.copy()
+    cube_weights, logs_room = _CUBE_WEIGHTS.copy(), np.empty((5, width))
     inverses, products = np.empty((BLOCKS, width)), np.empty((BLOCKS, width))
     for p in range(start_prompt, stop_prompt):
         start = offsets[p]
@@ -320,19 +345,21 @@ def statistics_pass(
         for level in range(3):
             _fill(t, rise, plug_in[level, p])
             _fill(t, rise, jackknife[level, p])
-        for row in range(BLOCKS):
-            level = 0 if row == 0 else 1 if row < QUARTERS else 2
-            quarters = 4 >> level
-            begin = (row + 1 - (1 << level)) * quarters
-            _add_logs(
-                edges[begin + quarters] - edges[begin],
-                1.0 / (1 << level),
-                inverses[row],
-                products[row],
-                rest[row, :width],
-                rest[row, LANES : LANES + width],
-                cubes[row, :width],
-                rest[row, 2 * LANES : 2 * LANES + width],
-                plug_in[level, p],
-                jackknife[level, p],
-            )
+        for level in range(3):
+            blocks, quarters = 1 << level, 4 >> level
+            even = n % blocks == 0  # blocks of one size are worked on together
+            for block in range(0, blocks, blocks if even else 1):
+                start_row = blocks - 1 + block
+                _add_logs(
+                    edges[(block + 1) * quarters] - edges[block * quarters],
+                    start_row,
+                    start_row + (blocks if even else 1),
+                    1.0 / blocks,
+                    inverses,
+                    products,
+                    rest,
+                    cubes,
+                    logs_room,
+                    plug_in[level, p],
+                    jackknife[level, p],
+                )

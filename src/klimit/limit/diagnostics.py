@@ -72,7 +72,7 @@ def table(limit: Frontier, *, beta: ArrayLike | None = None, kl: ArrayLike | Non
                 }
             ).sort_values("correction_share", ascending=False, kind="stable")
         )
-    return pd.concat(parts, ignore_index=True)
+    return parts[0].reset_index(drop=True) if len(parts) == 1 else pd.concat(parts, ignore_index=True)
 
 
 def _prices(limit: Frontier, beta: ArrayLike | None, kl: ArrayLike | None) -> list[float]:

@@ -60,15 +60,25 @@ def exp(x: float) -> float:
     return (p + 1.0) * _from_bits((_bits(shifted) + _BIAS) << _EXPONENT)
 
 
+@numba.njit(cache=True, nogil=True)
+def power(x: float) -> int:
+    """The power of two in a normal number above 0: that number is between it and twice it."""
+    return (_bits(x) >> _EXPONENT) - _BIAS
+
+
+@numba.njit(cache=True, nogil=True)
+def mantissa(x: float) -> float:
+    """What is left of a normal number above 0 without its power of two: from 1 to 2."""
+    return _from_bits((_bits(x) & _MANTISSA) | _ONE)
+
+
 @numba.njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
 def log(x: float) -> float:
     """The natural logarithm of a normal number above 0, to about one unit in the last place."""
-    bits = _bits(x)
-    power = (bits >> _EXPONENT) - _BIAS
-    m = _from_bits((bits & _MANTISSA) | _ONE)
+    m = mantissa(x)
     large = m > _ROOT_2
     m = 0.5 * m if large else m
-    whole = power + 1.0 if large else power + 0.0
+    whole = power(x) + (1.0 if large else 0.0)
     s = (m - 1.0) / (m + 1.0)
     z = s * s
     p = 1.0 / 23.0  # 2 artanh s by its series

@@ -208,9 +208,10 @@ def octaves_of(values: NDArray[np.floating[Any]], counts: NDArray[np.int64], sca
     below = (values - np.repeat(top, counts)) / scale
     most = float(np.log(counts).mean())
     previous = 0.0
+    w = np.exp(T_LOW * 2.0**2 * below)
     for octave in range(3, _MAX_OCTAVES):
         t = T_LOW * 2.0**octave
-        w = np.exp(t * below)
+        w *= w
         total = np.add.reduceat(w, starts)
         tilted = np.add.reduceat(w * below, starts) / total
         kl = float((t * tilted - np.log(total / counts)).mean())
