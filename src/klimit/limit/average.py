@@ -105,8 +105,8 @@ class AverageBudget:
     def correction(self, t: Array) -> Array:
         """What the jackknife adds to each prompt's part in the limit at given tilts, ``(P, K)``."""
         statistics = self.prompts("the correction of single prompts")
-        added = statistics.jackknife[0] - statistics.plug_in[0]
-        return np.asarray(added / self.grid.t @ self.grid.basis(np.log(t)).T)
+        weights = (self.grid.basis(np.log(t)) / self.grid.t).T
+        return np.asarray(statistics.jackknife[0] @ weights - statistics.plug_in[0] @ weights)
 
     def prompts(self, what: str) -> PromptStatistics:
         """The log-partitions of each prompt.

@@ -89,7 +89,7 @@ class Rewards:
     @cached_property
     def lowest(self) -> float:
         """The smallest reward."""
-        return float(self.values.min())
+        return float(self.values[self.offsets[:-1]].min())
 
     @cached_property
     def binary(self) -> bool:
