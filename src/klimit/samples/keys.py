@@ -71,7 +71,7 @@ def read_keys(table: Table, columns: Sequence[str], text: str | None) -> Keys:
         raise InputError(_missing_key(table, columns, parts))
     if len({row[0] for row in rows}) < len(rows):
         raise InputError(f"{table.label}: two prompts have the same 64-bit hash; key them by another column")
-    decoded = [_decode(table, name, [row[i + 1] for row in rows]) for i, name in enumerate(columns)]
+    decoded = [decode(table, name, [row[i + 1] for row in rows]) for i, name in enumerate(columns)]
     found = decoded[0] if n == 1 else list(zip(*decoded, strict=True))
     ids: dict[int, Any] = {}
     first: dict[Any, int] = {}
@@ -121,7 +121,12 @@ def _present(value: Any) -> Any:
     return [_present(one) for one in value] if isinstance(value, list) else value
 
 
-def _decode(table: Table, name: str, values: list[Any]) -> list[Any]:
+def decode(table: Table, name: str, values: list[Any]) -> list[Any]:
+    """Values of a key's column as they came from the engine, as keys.
+
+    Raises:
+        InputError: they are of several types.
+    """
     kind = table.types[name]
     if is_nested(kind):
         return [canonical(value) for value in values]

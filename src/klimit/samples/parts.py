@@ -20,47 +20,20 @@ from numpy.typing import NDArray
 from klimit.errors import InputError
 from klimit.samples.again import negated
 from klimit.samples.container import Samples
-from klimit.samples.files import sql_path
+from klimit.samples.grouping import Groups, repeated
+from klimit.samples.keys import read_keys
 from klimit.samples.kinds import is_list, is_nested, is_number, number, plain
 from klimit.samples.messages import one_line_errors
-from klimit.samples.read import read_table
+from klimit.samples.places import Places, regrouped
+from klimit.samples.ranges import PartTable, row_range
+from klimit.samples.read import read_table, sample_code
 from klimit.samples.roles import Roles, choose_roles
 from klimit.samples.sources import Names, as_paths, open_source
-from klimit.samples.table import Table, check_where, file_stamps, identifier, literal, run
+from klimit.samples.table import Table, check_where, literal, run
 
 PART = 2_000_000  # rows of a part, but for prompts that have more
 MEMORY = "600MB"  # that the engine may use
-_ROW, _SOURCE_ROW = "klimit_row", "klimit_source_row"
-
-
-@dataclass
-class PartTable(Table):
-    """A range of a table's rows.
-
-    Attributes:
-        piece: the SQL that gives them.
-        source: the table that rows are named by, in messages.
-        named: the column of their places there.
-    """
-
-    piece: str = ""
-    source: Table | None = None
-    named: str = _ROW
-
-    @property
-    def rows(self) -> str:
-        """The FROM and WHERE clauses that give the kept rows."""
-        return (
-            f"FROM ({self.piece})" if self.where is None else f"FROM ({self.piece}) WHERE (\n{self.where}\n)"
-        )
-
-    def locate(self, positions: NDArray[np.integer[Any]] | Any, most: int = 3) -> str:
-        """Where kept rows stand in the source."""
-        assert self.source is not None
-        (places,) = self.columns([self.named])
-        shown = [self.source.row_name(int(places[int(position)])) for position in positions[:most]]
-        more = ", ..." if len(positions) > most else ""
-        return f"row{'s' * (len(positions) > 1)} {', '.join(shown)}{more}"
+_PLAIN = ("FLOAT", "DOUBLE", "TINYINT", "SMALLINT", "INTEGER", "BOOLEAN")  # that no rounding is told of
 
 
 @dataclass(eq=False)
@@ -71,6 +44,8 @@ class Parts:
         reward: name of the reward.
         counts: completions of each prompt, in the order of their first rows, ``(P,)``.
         variances: of the reward within each prompt (``ddof=1``), ``(P,)``; 0 for one completion.
+        prompt_ids: ``(P,)``.
+        notes: what reading guessed, one line each.
         label: the source, for messages.
         grouped: whether the rows of every prompt stood together in the source.
         part: rows of a part, but for prompts that have more.
@@ -79,6 +54,8 @@ class Parts:
     reward: str
     counts: NDArray[np.int64]
     variances: NDArray[np.float64]
+    prompt_ids: NDArray[Any]
+    notes: tuple[str, ...]
     label: str
     grouped: bool
     part: int
@@ -88,6 +65,7 @@ class Parts:
     _ends: NDArray[np.int64]
     _roles: Roles
     _negate: bool
+    _plain: bool
     _kept: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Parts:
@@ -132,11 +110,33 @@ class Parts:
     def read(self, first: int, last: int) -> Samples:
         """Prompts ``first`` to ``last``, the last one not among them."""
         self._table.check_unchanged()
-        table = _range(self._table, int(self._starts[first]), int(self._ends[last - 1]) + 1, self._source)
-        samples = read_table(table, self._roles, ())
-        if not np.array_equal(samples.counts, self.counts[first:last]):
+        table = row_range(self._table, int(self._starts[first]), int(self._ends[last - 1]) + 1, self._source)
+        counts = self.counts[first:last]
+        rewards = self._rewards(table, counts) if self._plain else None
+        if rewards is None:  # with all checks, which say what is wrong
+            rewards = read_table(table, self._roles, ()).reward(self.reward)
+        if len(rewards) != counts.sum():
             raise InputError(f"{self.label}: changed while it was read; read it again")
+        samples = Samples(
+            rewards={self.reward: rewards},
+            offsets=np.concatenate([[0], np.cumsum(counts)]),
+            prompt_ids=self.prompt_ids[first:last],
+            source=self.label,
+        )
         return negated(samples) if self._negate else samples
+
+    def _rewards(self, table: PartTable, counts: NDArray[np.int64]) -> NDArray[np.floating[Any]] | None:
+        """The rewards of a part in one query; None where something is wrong with them."""
+        sample = self._roles.sample
+        asked = [number(self.reward, table.types[self.reward])]
+        asked += [] if sample is None else [sample_code(sample, table.types[sample])]
+        rewards, *ids = table.columns(asked)
+        if len(rewards) != counts.sum() or not np.isfinite(rewards.sum(dtype=np.float64)):
+            return None
+        groups = Groups(
+            np.arange(len(counts), dtype=np.uint64), np.concatenate([[0], np.cumsum(counts)]), None
+        )
+        return None if ids and len(repeated(groups, ids[0])) else rewards
 
     def rewards_of(self, prompts: NDArray[np.int64]) -> tuple[NDArray[np.floating[Any]], NDArray[np.int64]]:
         """Rewards of some prompts, one after the other, and how many each has."""
@@ -222,75 +222,33 @@ def _placed(table: Table, roles: Roles, name: str, kept: ExitStack, *, negate: b
         run(table.connection, f"SET memory_limit = {literal(MEMORY)}")
         run(table.connection, f"SET temp_directory = {literal(folder)}")
     code = f"hash({', '.join(plain(column, table.types[column]) for column in roles.prompt)})"
-    codes, counts, firsts, lasts, variances = _places(table, code, name)
-    if not len(codes):
-        read_table(table, roles, ())  # which says why
-    order = np.argsort(firsts)
-    counts, firsts, lasts, variances = (x[order] for x in (counts, firsts, lasts, variances))
-    grouped, source = bool((firsts[1:] > lasts[:-1]).all()), table
+    places = Places.of(table, code, name, roles)
+    if places is None:
+        read_keys(table, roles.prompt, roles.text)  # which say why
+        read_table(table, roles, ())
+        raise InputError(f"{table.label}: changed while it was read; read it again")
+    source, grouped = table, places.grouped
+    kind = table.types[name]
     if not grouped:
         columns = dict.fromkeys([*roles.prompt, name, *(x for x in (roles.sample, roles.text) if x)])
-        table = _regrouped(table, code, list(columns), codes[order], Path(folder) / "grouped.parquet")
-        lasts = np.cumsum(counts) - 1
-        firsts = lasts - counts + 1
+        table = regrouped(table, code, list(columns), places.codes, Path(folder) / "grouped.parquet")
+        places = places.together()
+    guessed = roles.note()
     return Parts(
-        name, counts, variances, table.label, grouped, part, table, source, firsts, lasts, roles, negate, kept
+        name,
+        places.counts,
+        places.variances,
+        places.prompt_ids,
+        (guessed,) if guessed else (),
+        table.label,
+        grouped,
+        part,
+        table,
+        source,
+        places.firsts,
+        places.lasts,
+        roles,
+        negate,
+        kind in _PLAIN,
+        kept,
     )
-
-
-def _regrouped(table: Table, code: str, columns: list[str], codes: NDArray[np.uint64], path: Path) -> Table:
-    """A copy of the kept rows with those of a prompt together, prompts in the order given."""
-    connection = table.connection
-    connection.register("klimit_prompts", {"code": codes, "place": np.arange(len(codes))})
-    kept = ", ".join(f"part.{identifier(column)}" for column in columns)
-    rows = _range(table, 0, sum(table.row_counts), table).rows
-    with one_line_errors(table.label):
-        run(
-            connection,
-            f"COPY (SELECT {kept}, part.{_ROW} AS {_SOURCE_ROW} FROM (SELECT *, {code} AS klimit_code {rows}) AS part "
-            f"JOIN klimit_prompts AS known ON part.klimit_code = known.code "
-            f"ORDER BY known.place, part.{_ROW}) TO {literal(str(path))} (FORMAT parquet)",
-        )
-        run(connection, f"CREATE OR REPLACE VIEW source_0 AS FROM read_parquet({sql_path(path)})")
-    connection.unregister("klimit_prompts")
-    types = {name: table.types[name] for name in columns} | {_SOURCE_ROW: "BIGINT"}
-    return Table(connection, table.label, types, files=(path,), stamps=file_stamps((path,)))
-
-
-def _places(table: Table, code: str, name: str) -> tuple[NDArray[Any], ...]:
-    """Of every prompt: its code, completions, first and last row, and the reward's variance."""
-    value = f"CAST({number(name, table.types[name])} AS DOUBLE)"
-    rows = _range(table, 0, sum(table.row_counts), table).rows
-    found = table.columns(
-        ["code", "n", "first", "last", "coalesce(variance, 0.0)"],
-        rows=(
-            f"FROM (SELECT {code} AS code, count(*) AS n, min({_ROW}) AS first, max({_ROW}) AS last, "
-            f"var_samp({value}) FILTER (isfinite({value})) AS variance {rows} GROUP BY 1)"
-        ),
-    )
-    return found[0], *(x.astype(np.int64) for x in found[1:4]), found[4].astype(np.float64)
-
-
-def _range(table: Table, first: int, last: int, source: Table) -> PartTable:
-    """Rows ``first`` to ``last`` of a table's files, the last one not among them, before any condition."""
-    pieces, start = [], 0
-    columns = ", ".join(
-        f"CAST({identifier(name)} AS {kind}) AS {identifier(name)}" for name, kind in table.types.items()
-    )
-    for file, n_rows in zip(table.files, table.row_counts, strict=True):
-        low, high = max(first - start, 0), min(last - start, n_rows)
-        if low < high:
-            some = (
-                "" if (low, high) == (0, n_rows) else f" WHERE file_row_number BETWEEN {low} AND {high - 1}"
-            )
-            pieces.append(
-                f"SELECT {columns}, file_row_number + {start} AS {_ROW} FROM read_parquet({sql_path(file)}, "
-                f"hive_partitioning = false, file_row_number = true){some}"
-            )
-        start += n_rows
-    named = _SOURCE_ROW if _SOURCE_ROW in table.types else _ROW
-    part = PartTable(
-        table.connection, table.label, table.types, table.where, table.files, stamps=table.stamps
-    )
-    part.piece, part.source, part.named = " UNION ALL ".join(pieces), source, named
-    return part

@@ -208,15 +208,20 @@ def _refuse_repeats(table: Table, roles: Roles, keys: Keys, groups: Groups, comp
     name = roles.sample
     if name is None or name not in completions.types:
         return
-    sql = plain(name, completions.types[name])
-    small = completions.types[name] in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
-    (ids,) = completions.columns([f"coalesce(CAST({sql} AS BIGINT), -1)" if small else f"hash({sql})"])
+    (ids,) = completions.columns([sample_code(name, completions.types[name])])
     policies = policy_codes(table, roles, completions)
     if policies is not None:
         ids = ids.view(np.uint64) + policies * SPREAD
     places = repeated(groups, groups.sort(ids))
     if len(places):
         raise InputError(repeats_problem(table, roles, keys, groups, completions, places))
+
+
+def sample_code(name: str, kind: str) -> str:
+    """The SQL of a 64-bit code of a completion's number."""
+    sql = plain(name, kind)
+    small = kind in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
+    return f"coalesce(CAST({sql} AS BIGINT), -1)" if small else f"hash({sql})"
 
 
 def _prompt_texts(keys: Keys, groups: Groups, roles: Roles) -> NDArray[Any] | None:

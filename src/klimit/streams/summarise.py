@@ -19,7 +19,6 @@ from klimit.limit.summarised import NotKept, SummarisedRewards, SummarisedSample
 from klimit.policies.inputs import choose_sizes
 from klimit.policies.values import PromptValues, best_of_n_values
 from klimit.samples.container import Samples
-from klimit.samples.keys import id_array
 from klimit.samples.parts import PART, Parts, open_parts
 from klimit.samples.sources import Names
 from klimit.streams.spilled import Spilled
@@ -86,8 +85,6 @@ class _Pass:
         self.statistics = Spilled(len(self.grid.t)) if self.possible else None
         self.rewards: list[Rewards] = []
         self.best: list[PromptValues] = []
-        self.ids: list[Any] = []
-        self.notes: dict[str, None] = {}
         self.lowest, self.binary = np.inf, True
 
     def run(self, progress: Progress) -> SummarisedSamples:
@@ -112,8 +109,6 @@ class _Pass:
         if self.statistics is not None:
             self._sum_up(first, rewards)
         self.rewards.append(_without_values(rewards))
-        self.ids += samples.prompt_ids.tolist()
-        self.notes |= dict.fromkeys(samples.notes)
 
     def _sum_up(self, first: int, rewards: Rewards) -> None:
         found = prompt_statistics(
@@ -160,9 +155,9 @@ class _Pass:
         return SummarisedSamples(
             rewards={parts.reward: kept},
             offsets=self.offsets,
-            prompt_ids=id_array(self.ids),
+            prompt_ids=parts.prompt_ids,
             source=parts.label,
-            notes=tuple(self.notes),
+            notes=parts.notes,
             summary=summary,
         )
 
