@@ -84,6 +84,12 @@ def test_samples_without_a_horizon_are_said_to_have_none(tables):
     assert lines[0].startswith("With these samples there are bounds only: best-of-2 to 4 ")
 
 
+def test_where_kl_went_is_not_told_where_none_was_wasted_for_certain(tables):
+    base, reward = tables
+    lines = lead(found({"rloo": PolicyTables.tilted(base, reward, 0.4)}))
+    assert len(lines) == 2
+
+
 def test_the_reward_that_was_trained_on_has_a_sentence_of_its_own(tables):
     base, reward = tables
     lines = lead(found({"rloo": PolicyTables.tilted(base, reward, 0.4)}, trained=True))

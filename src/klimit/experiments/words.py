@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import isfinite
 from typing import Any
 
 from klimit.audits.result import Audit
@@ -121,9 +120,9 @@ def _spent(found: Found) -> str:
 
 
 def _shares_of_kl(audit: Audit, *, resolved: bool) -> dict[str, float]:
-    """The parts of a policy's KL over all of it; none where they are not known."""
-    parts, whole = audit.parts, audit.kl
-    if parts is None or whole is None or not whole.estimate > 0:
+    """The parts of a policy's KL over all of it; none where they, or that any was wasted, are not known."""
+    parts, whole, wasted = audit.parts, audit.kl, audit.wasted_kl
+    if parts is None or whole is None or wasted is None or not wasted.low > 0:
         return {}
     allocation, shape, off_reward = (
         max(value.estimate, 0.0) / whole.estimate
@@ -131,7 +130,7 @@ def _shares_of_kl(audit: Audit, *, resolved: bool) -> dict[str, float]:
     )
     told = {"shape": shape, "off_reward": off_reward} if resolved else {"both": shape + off_reward}
     found = {"allocation": allocation, **told}
-    return found if all(map(isfinite, found.values())) else {}
+    return found if sum(found.values()) <= 1 else {}  # more than the whole, or nan: lost in noise
 
 
 def _by_trained_reward(found: Found) -> list[str]:
