@@ -13,6 +13,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from klimit.limit.compiled import INNER, OUTER
 from klimit.limit.dealing import deal_with, prompt_key
 from klimit.limit.dual import Array
 from klimit.limit.elementary import exp, log, mantissa, power
@@ -29,14 +30,13 @@ EXACT = 16  # weights of each quarter whose factors are multiplied out; the othe
 BLOCKS = 7
 QUARTERS = 3  # row of the first
 _TINY = 1e-300
+_VANISHING = 1e-90
 _LOG_2 = 0.6931471805599453
 _STENCIL = 8  # points of an interpolation
 _NEGLIGIBLE = 1e-3  # of a quarter's second largest: to the eighth power and further, far below rounding
 
-_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "fastmath": True, "error_model": "numpy"}
 
-
-@numba.njit(**_OPTIONS)
+@numba.njit(fastmath=True, **INNER)
 def _lower(z: Array, top: float) -> float:
     """Subtract ``top`` in place; the sum of what is left."""
     total = 0.0
@@ -46,7 +46,7 @@ def _lower(z: Array, top: float) -> float:
     return total
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(fastmath=True, **INNER)
 def _weigh(z: Array, scale: float, powers: Array) -> None:
     """Set the rows of ``powers`` to ``u, u**2, u**4, u**8`` of ``u = exp(scale z)``."""
     for i in range(len(z)):
@@ -56,7 +56,7 @@ def _weigh(z: Array, scale: float, powers: Array) -> None:
             powers[row, i] = powers[row - 1, i] * powers[row - 1, i]
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(fastmath=True, **INNER)
 def _raise(powers: Array, n: int) -> None:
     """From the weights of one group of octaves to those of the next."""
     for i in range(n):
@@ -69,7 +69,7 @@ def _raise(powers: Array, n: int) -> None:
             powers[row, i] = powers[row - 1, i] * powers[row - 1, i]
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(fastmath=True, **INNER)
 def _end(u: Array, start: int, stop: int) -> int:
     """The end of the descending weights ``u[start:stop]`` that count beside the second: the first is set apart."""
     if stop < start + 3:
@@ -80,7 +80,7 @@ def _end(u: Array, start: int, stop: int) -> int:
     return stop
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(fastmath=True, **INNER)
 def _sum_quarters(
     powers: Array,
     edges: NDArray[np.int64],
@@ -126,23 +126,24 @@ def _cube_weights() -> Array:
 _CUBE_WEIGHTS = _cube_weights().reshape(-1)
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(fastmath=True, **INNER)
 def _sum_cubes(sums: Array, octaves: int, weights: Array, logs: Array, cubes: Array) -> None:
     """Sums of the cubes of weights, from those of the weights; ``logs`` is room."""
     for k in range((octaves + 2) * LANES):
         logs[k] = log(max(sums[k], _TINY))
     interpolate_ahead(logs, weights, octaves, cubes)
     for k in range(octaves * LANES):
-        cubes[k] = exp(cubes[k])
+        # Cubes of sums so small vanish; what is interpolated between logarithms cut at the smallest need not.
+        cubes[k] = exp(cubes[k]) if sums[k] > _VANISHING else 0.0
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(fastmath=True, **INNER)
 def _add(a: Array, b: Array, out: Array) -> None:
     for k in range(len(out)):
         out[k] = a[k] + b[k]
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(fastmath=True, **INNER)
 def _nest(rows: Array) -> None:
     """Sums of halves and the whole from those of the quarters."""
     _add(rows[3], rows[4], rows[1])
@@ -150,7 +151,7 @@ def _nest(rows: Array) -> None:
     _add(rows[1], rows[2], rows[0])
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(fastmath=True, **INNER)
 def _invert(without: Array, first: Array, inverse: Array, product: Array) -> None:
     """One over a block's sum ``S``, and its largest weight's factor: free of cancellation where it is nearly all."""
     for k in range(len(inverse)):
@@ -158,13 +159,13 @@ def _invert(without: Array, first: Array, inverse: Array, product: Array) -> Non
         product[k] = without[k] * inverse[k]
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(fastmath=True, **INNER)
 def _multiply_first(first: Array, inverse: Array, product: Array) -> None:
     for k in range(len(product)):
         product[k] *= 1.0 - first[k] * inverse[k]
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(fastmath=True, **INNER)
 def _begin_products(
     first: Array, others: Array, tops: NDArray[np.int64], without: Array, inverses: Array, products: Array
 ) -> None:
@@ -184,7 +185,7 @@ def _begin_products(
                 _multiply_first(first[b, :width], inverses[row], products[row])
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(fastmath=True, **INNER)
 def _multiply_large(
     lead: Array, counts: NDArray[np.int64], octaves: int, inverses: Array, products: Array
 ) -> None:
@@ -198,7 +199,7 @@ def _multiply_large(
             multiply_and_square(lead, start, stop, inverses, products, at, half, quarter)
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(fastmath=True, **INNER)
 def _multiply_apart(values: Array, product: Array, powers: Array) -> None:
     """Multiply by positive values, with the powers of two apart: one logarithm does for many."""
     for k in range(len(values)):
@@ -207,7 +208,7 @@ def _multiply_apart(values: Array, product: Array, powers: Array) -> None:
         powers[k] += power(x)
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(fastmath=True, **INNER)
 def _add_series(inverse: Array, r1: Array, r2: Array, r3: Array, r4: Array, series: Array) -> None:
     """Add ``sum_i log(1 - w_i / S)`` of small weights, by its series."""
     for k in range(len(series)):
@@ -215,7 +216,7 @@ def _add_series(inverse: Array, r1: Array, r2: Array, r3: Array, r4: Array, seri
         series[k] -= a * (r1[k] + a * (r2[k] / 2.0 + a * (r3[k] / 3.0 + a * r4[k] / 4.0)))
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(fastmath=True, **INNER)
 def _add_logs(
     m: int,
     start: int,
@@ -250,7 +251,7 @@ def _add_logs(
         jackknife[k] += weight * (log_sum + blocks * constant - share * left_out)
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(fastmath=True, **INNER)
 def _find_tops(z: Array, edges: NDArray[np.int64], tops: NDArray[np.int64]) -> None:
     """The quarter with the largest reward of each block; quarters begin with their largest."""
     for b in range(4):
@@ -260,19 +261,19 @@ def _find_tops(z: Array, edges: NDArray[np.int64], tops: NDArray[np.int64]) -> N
         tops[row] = right if z[edges[right]] > z[edges[left]] else left
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(fastmath=True, **INNER)
 def _fill(t: Array, rise: float, out: Array) -> None:
     for k in range(len(t)):
         out[k] = t[k] * rise
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(fastmath=True, **INNER)
 def _effective_share(squares: Array, others: Array, inverse: Array, share: Array) -> None:
     for k in range(len(share)):
         share[k] = (squares[k] + others[k]) * inverse[k] * inverse[k]
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(fastmath=True, **OUTER)
 def statistics_pass(
     values: NDArray[Any],
     offsets: NDArray[np.int64],

@@ -9,6 +9,8 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
+from klimit.limit.compiled import INNER
+
 _LOG2_E = 1.4426950408889634
 _LN2_HIGH, _LN2_LOW = 0.6931471803691238, 1.9082149292705877e-10  # the first with zeros at its end
 _ROOT_2 = 1.4142135623730951
@@ -37,7 +39,7 @@ def _from_bits(context: Any, bits: Any) -> Any:
     return types.float64(types.int64), emit
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+@numba.njit(fastmath={"contract"}, **INNER)
 def exp(x: float) -> float:
     """``e**x`` of ``x`` at most 0, to about one unit in the last place; at least 1e-308."""
     x = max(x, _SMALLEST)
@@ -60,19 +62,19 @@ def exp(x: float) -> float:
     return (p + 1.0) * _from_bits((_bits(shifted) + _BIAS) << _EXPONENT)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(**INNER)
 def power(x: float) -> int:
     """The power of two in a normal number above 0: that number is between it and twice it."""
     return (_bits(x) >> _EXPONENT) - _BIAS
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(**INNER)
 def mantissa(x: float) -> float:
     """What is left of a normal number above 0 without its power of two: from 1 to 2."""
     return _from_bits((_bits(x) & _MANTISSA) | _ONE)
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+@numba.njit(fastmath={"contract"}, **INNER)
 def log(x: float) -> float:
     """The natural logarithm of a normal number above 0, to about one unit in the last place."""
     m = mantissa(x)

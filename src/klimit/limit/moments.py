@@ -11,6 +11,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from klimit.limit.compiled import INNER, OUTER
 from klimit.limit.dual import Array
 
 Ints = NDArray[np.int64]
@@ -18,10 +19,8 @@ Ints = NDArray[np.int64]
 _SHORT = 512  # rows up to so long NumPy sorts several times as fast as longer ones
 _VANISHING = 1e-30  # a share of subsets too small to matter
 
-_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
-
-@numba.njit(**_OPTIONS)
+@numba.njit(**OUTER)
 def _merge_pairs(pieces: NDArray[Any], out: NDArray[Any]) -> None:
     """Merge neighbouring sorted rows of ``(2 k, m)`` into ``(k, 2 m)``.
 
@@ -94,7 +93,7 @@ def by_size(counts: Ints, first: int, last: int) -> Ints:
     return first + np.argsort(counts[first:last], kind="stable")
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**INNER)
 def _weigh_best(n: int, size: int, weights: Array) -> int:
     """Weights of the ascending rewards in best-of-``size``, see :func:`klimit.order_statistics.best_weights`.
 
@@ -111,7 +110,7 @@ def _weigh_best(n: int, size: int, weights: Array) -> int:
     return i
 
 
-@numba.njit(fastmath=True, **_OPTIONS)
+@numba.njit(fastmath=True, **INNER)
 def _below(values: NDArray[Any], top: float, out: Array) -> float:
     """Set ``out`` to the rewards less ``top``; their sum."""
     total = 0.0
@@ -121,7 +120,7 @@ def _below(values: NDArray[Any], top: float, out: Array) -> float:
     return total
 
 
-@numba.njit(fastmath=True, **_OPTIONS)
+@numba.njit(fastmath=True, **INNER)
 def _centre(z: Array, mean: float) -> tuple[float, float]:
     """Subtract the mean in place; sums of squares and cubes."""
     squares, cubes = 0.0, 0.0
@@ -133,7 +132,7 @@ def _centre(z: Array, mean: float) -> tuple[float, float]:
     return squares, cubes
 
 
-@numba.njit(fastmath=True, **_OPTIONS)
+@numba.njit(fastmath=True, **INNER)
 def _dot(a: Array, b: Array) -> float:
     total = 0.0
     for i in range(len(a)):
@@ -141,7 +140,7 @@ def _dot(a: Array, b: Array) -> float:
     return total
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**INNER)
 def _equal_neighbours(values: NDArray[Any]) -> int:
     count = 0
     for i in range(1, len(values)):
@@ -149,7 +148,7 @@ def _equal_neighbours(values: NDArray[Any]) -> int:
     return count
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**INNER)
 def _reach_top(values: NDArray[Any]) -> int:
     i = len(values) - 1
     while i > 0 and values[i - 1] == values[-1]:
@@ -157,20 +156,20 @@ def _reach_top(values: NDArray[Any]) -> int:
     return len(values) - i
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**INNER)
 def _weights_of(n: int, sizes: Ints, weights: Array, starts: Ints) -> None:
     for s in range(len(sizes)):
         starts[s] = _weigh_best(n, sizes[s], weights[s])
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**INNER)
 def _best(z: Array, sizes: Ints, weights: Array, starts: Ints, out: Array) -> None:
     """Gains of best-of-N from centred rewards; by definition none for N = 1, whose rounding is no gain."""
     for s in range(len(sizes)):
         out[s] = _dot(z[starts[s] :], weights[s, starts[s] : len(z)]) if sizes[s] > 1 else 0.0
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**OUTER)
 def moments_pass(
     ordered: NDArray[Any],
     offsets: Ints,
@@ -217,7 +216,7 @@ def moments_pass(
         _best(z, sizes, weights, starts, best[p])
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**OUTER)
 def best_pass(ordered: NDArray[Any], offsets: Ints, prompts: Ints, sizes: Ints, best: Array) -> None:
     """Fill the rows of ``best`` that belong to ``prompts``, as :func:`moments_pass`."""
     longest = 1

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numba
 import numpy as np
 
+from klimit.limit.compiled import INNER, OUTER
 from klimit.limit.dual import Array
 from klimit.limit.kernels import chunks_of, in_threads
 
 _ROWS = 128  # prompts of a chunk
 _AT_ONCE = 4
 
-_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
-
-@numba.njit(fastmath=True, **_OPTIONS)
+@numba.njit(fastmath=True, **OUTER)
 def _add_rows(rows: Array, weights: Array, out: Array, weighted: Array) -> None:
     """Add the rows to ``out``, and times their weights to ``weighted``."""
     for p in range(len(rows)):
@@ -26,7 +23,7 @@ def _add_rows(rows: Array, weights: Array, out: Array, weighted: Array) -> None:
             weighted[k] += weight * row[k]
 
 
-@numba.njit(**_OPTIONS)  # with its differences in the order written: those of a single prompt are exactly 0
+@numba.njit(**INNER)  # with its differences in the order written: those of a single prompt are exactly 0
 def _centre_row(finest: Array, half: Array, quarter: Array, beta: Array, mean: Array, out: Array) -> None:
     """Set ``out`` to the estimate and its differences, less their means, times ``beta``."""
     width = len(beta)
@@ -38,7 +35,7 @@ def _centre_row(finest: Array, half: Array, quarter: Array, beta: Array, mean: A
         out[2 * width + k] = ((half[k] - mean[1, k]) - (quarter[k] - mean[2, k])) * beta[k]
 
 
-@numba.njit(fastmath=True, **_OPTIONS)
+@numba.njit(fastmath=True, **INNER)
 def _add_cubes(row: Array, derivative: Array, value: Array, slope: Array, out: Array) -> None:
     """Add the cubes of Richardson's estimate, of its slope, and of their sum, to the rows of ``out``."""
     width = len(value)
@@ -57,7 +54,7 @@ def _add_cubes(row: Array, derivative: Array, value: Array, slope: Array, out: A
         out[2, k] += both * both * both
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**OUTER)
 def _centre_rows(
     jackknife: Array,
     first: int,

@@ -12,6 +12,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from klimit.limit.compiled import INNER, OUTER
 from klimit.limit.dual import Array
 from klimit.limit.elementary import exp, log
 from klimit.limit.kernels import in_chunks
@@ -25,10 +26,8 @@ _NARROW, _WIDE = 1e9, 1e35  # factors beyond which four times so many, or so man
 _NEAR_ZERO = 0.01  # products of 1 - x are exact enough, unless all x are smaller
 _NEGLIGIBLE = 10 * 2.220446049250313e-16  # share of the posterior
 
-_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
-
-@numba.njit(fastmath=True, **_OPTIONS)
+@numba.njit(fastmath=True, **INNER)
 def _weigh(values: NDArray[Any], top: float, t: float, out: Array) -> tuple[float, float]:
     """Set ``out`` to ``exp(t (values - top))``; sums of them and of their squares."""
     total, squares = 0.0, 0.0
@@ -40,7 +39,7 @@ def _weigh(values: NDArray[Any], top: float, t: float, out: Array) -> tuple[floa
     return total, squares
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**INNER)
 def _distinct(ordered: NDArray[Any]) -> int:
     count = 1
     for i in range(1, len(ordered)):
@@ -48,7 +47,7 @@ def _distinct(ordered: NDArray[Any]) -> int:
     return count
 
 
-@numba.njit(fastmath={"contract"}, **_OPTIONS)
+@numba.njit(fastmath={"contract"}, **INNER)
 def _multiply(x: Array, b: Array, product: Array) -> None:
     """Multiply by ``1 - b x`` for each of eight ``x``."""
     x0, x1, x2, x3, x4, x5, x6, x7 = x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7]
@@ -59,14 +58,14 @@ def _multiply(x: Array, b: Array, product: Array) -> None:
         product[j] *= first * second
 
 
-@numba.njit(fastmath={"contract"}, **_OPTIONS)
+@numba.njit(fastmath={"contract"}, **INNER)
 def _take_logs(product: Array, total: Array) -> None:
     for j in range(len(product)):
         total[j] += log(product[j])
         product[j] = 1.0
 
 
-@numba.njit(fastmath=True, **_OPTIONS)
+@numba.njit(fastmath=True, **INNER)
 def _mean_log(excess: Array, b: float) -> float:
     """The mean over ``x`` of ``log(1 - b x)``."""
     total = 0.0
@@ -79,18 +78,21 @@ def _mean_log(excess: Array, b: float) -> float:
     return total / len(excess)
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**INNER)
 def _mean_logs(excess: Array, b: Array, out: Array, product: Array) -> None:
     """:func:`_mean_log` of several ``b``, by running products, for which there is room."""
     m, largest = len(excess), excess[-1]
-    factor = 1.0 + np.abs(b).max() * largest
+    widest = 0.0
+    for j in range(len(b)):
+        widest = max(widest, abs(b[j]))
+    factor = 1.0 + widest * largest
     if factor > _WIDE:
         for j in range(len(b)):
             out[j] = _mean_log(excess, b[j])
         return
     together = 4 if factor < _NARROW else 1
-    product[:] = 1.0
-    out[:] = 0.0
+    for j in range(len(b)):
+        product[j], out[j] = 1.0, 0.0
     groups = m // _FACTORS
     for group in range(groups):
         _multiply(excess[group * _FACTORS : (group + 1) * _FACTORS], b, product)
@@ -105,7 +107,7 @@ def _mean_logs(excess: Array, b: Array, out: Array, product: Array) -> None:
         out[j] = _mean_log(excess, b[j]) if abs(b[j]) * largest < _NEAR_ZERO else out[j] / m
 
 
-@numba.njit(fastmath={"contract"}, **_OPTIONS)
+@numba.njit(fastmath={"contract"}, **INNER)
 def _likelihoods(b: Array, shape: Array, m: int, out: Array) -> bool:
     """The profile log-likelihood of each ``b``; False where floats do not hold it."""
     bad = 0
@@ -117,29 +119,33 @@ def _likelihoods(b: Array, shape: Array, m: int, out: Array) -> bool:
     return bad == 0
 
 
-@numba.njit(fastmath={"contract"}, **_OPTIONS)
+@numba.njit(fastmath={"contract"}, **INNER)
 def _exponentiate(x: Array, most: float) -> None:
     for j in range(len(x)):
         x[j] = exp(x[j] - most)
 
 
-@numba.njit(fastmath={"contract"}, **_OPTIONS)
+@numba.njit(fastmath={"contract"}, **INNER)
 def _posterior_mean(b: Array, shape: Array, m: int, points: int, likelihood: Array) -> float:
     """The mean of ``b[:points]`` under its profile likelihood, for which there is room; nan where floats end."""
     if not _likelihoods(b, shape, m, likelihood):
         return np.nan
-    _exponentiate(likelihood, likelihood.max())
-    likelihood[points:] = 0.0
-    total = likelihood.sum()
+    most = likelihood[0]
+    for j in range(points):
+        most = max(most, likelihood[j])
+    _exponentiate(likelihood, most)
+    total = 0.0
+    for j in range(points):
+        total += likelihood[j]
     kept, mean = 0.0, 0.0
-    for j in range(len(b)):
+    for j in range(points):
         if likelihood[j] >= _NEGLIGIBLE * total:
             kept += likelihood[j]
             mean += likelihood[j] * b[j]
     return mean / kept
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**INNER)
 def fit_shape(excess: Array) -> float:
     """The shape ``k`` of a generalised Pareto law, from ascending values above the threshold; nan if it has none."""
     m = len(excess)
@@ -157,7 +163,7 @@ def fit_shape(excess: Array) -> float:
     return (m * fitted + _PRIOR_DRAWS * _PRIOR_SHAPE) / (m + _PRIOR_DRAWS)
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**INNER)
 def _tail_shape(values: NDArray[Any], weights: Array) -> float:
     """Of ascending weights, which are changed."""
     n = len(values)
@@ -171,7 +177,7 @@ def _tail_shape(values: NDArray[Any], weights: Array) -> float:
     return fit_shape(weights[n - fitted :])
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(**OUTER)
 def tails_pass(
     values: NDArray[Any],
     offsets: NDArray[np.int64],
