@@ -323,3 +323,14 @@ def test_the_betas_said_to_be_shown_are_those_of_both_tilts():
     apart = replace(samples, rewards={**samples.rewards, "gold": 1e6 * samples.rewards["gold"]})
     with pytest.raises(InputError, match="at no beta do the samples show both tilts"):
         ask(apart).gap(beta=1.0)
+
+
+def test_along_its_tilt_a_proxy_gains_its_own_limit():
+    """At a KL no policy has more of the proxy; the mean at an estimated tilt would err with where the tilt is put."""
+    samples = WORLDS["heavy error"].sample(100, 32, seed=5)
+    found = ask(samples, kl=[0.2, 0.8, 20.0])
+    limit = klimit.frontier(samples, reward="proxy", kl=[0.2, 0.8])
+    for end in ("", "_low", "_high"):
+        values = getattr(found, f"proxy_gain{end}")
+        np.testing.assert_allclose(values[:2], getattr(limit, f"gain{end}"), rtol=1e-9)
+        assert np.isnan(values[2])  # beyond the horizon

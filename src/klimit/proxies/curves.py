@@ -11,7 +11,7 @@ from klimit.proxies.along import Scored, Tilt
 
 _BIAS_SHARE = 0.05  # of the square-root law of gold: what its bias may still be at the horizon
 _DENSE = 2  # points between two of the grid where crossings and peaks are sought
-_NAMES = ("proxy_gain", "gold_gain", "covariance")
+_NAMES = ("gold_gain", "covariance")
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,7 @@ def gold_spread(scored: Scored) -> float:
 
 
 def at_budgets(tilt: Tilt, curves: Curves, budgets: Array, level: float) -> dict[str, Array]:
-    """Beta, and proxy, gold and covariance with their intervals, at fixed KLs; nan beyond the horizon."""
+    """Beta, and gold and covariance with their intervals, at fixed KLs; nan beyond the horizon."""
     out = {f"{name}{end}": np.full(len(budgets), np.nan) for name in _NAMES for end in ("", "_low", "_high")}
     out["beta"] = np.full(len(budgets), np.nan)
     spent = np.maximum(np.maximum.accumulate([one.value for one in curves.kl]), 0.0)
@@ -78,17 +78,17 @@ def at_budgets(tilt: Tilt, curves: Curves, budgets: Array, level: float) -> dict
     if not len(inside):
         return out
     u = np.interp(np.sqrt(budgets[inside]), np.sqrt(spent), curves.u)
-    at = {name: tilt.estimate(name, u) for name in ("kl", "proxy", "spread", "gold", "covariance")}
+    at = {name: tilt.estimate(name, u) for name in ("kl", "spread", "gold", "covariance")}
     bend = tilt.estimate("covariance", u, derivative=1)
     for j, i in enumerate(inside):
         t = float(np.exp(u[j]))
         kl, spread = at["kl"][j], at["spread"][j].value
         # At a fixed KL the tilt moves with the samples: log t by 1 / (t**2 Var) a nat.
         off = Measured(budgets[i] - kl.value, -kl.influence, kl.above, kl.below).times(1 / (t**2 * spread))
-        slopes = (t * spread, t * at["covariance"][j].value, bend[j].value)
+        slopes = (t * at["covariance"][j].value, bend[j].value)
         moves = dict(zip(_NAMES, slopes, strict=True))
-        units = {"proxy_gain": tilt.scale, "gold_gain": 1.0, "covariance": tilt.scale}
-        for name, source in zip(_NAMES, ("proxy", "gold", "covariance"), strict=True):
+        units = {"gold_gain": 1.0, "covariance": tilt.scale}
+        for name, source in zip(_NAMES, ("gold", "covariance"), strict=True):
             value = (at[source][j] + off.times(moves[name])).times(units[name]).interval(level)
             for end, number in (("", value.estimate), ("_low", value.low), ("_high", value.high)):
                 out[f"{name}{end}"][i] = number

@@ -116,7 +116,9 @@ class _Question:
             horizon=curves.horizon,
             kl=budgets,
             **at_budgets(tilt, curves, budgets, self.level),
-            **_limit_at(ideal, budgets),
+            # A proxy gains its limit along its own tilt; that, unlike the mean at a tilt, does not move with the tilt.
+            **_limit_at("proxy_gain", limit, budgets, curves.horizon),
+            **_limit_at("gold_limit", ideal, budgets),
             threshold=threshold,
             threshold_beta=beta_of(fall, tilt.scale),
             worse_than_base=kl_of(first_fall(curves.u, curves.gold, self.level), curves, self.level),
@@ -177,10 +179,11 @@ def _budgets_up_to(horizon: float) -> Array:
     return np.asarray(budgets)
 
 
-def _limit_at(limit: Frontier | None, budgets: Array) -> dict[str, Array]:
-    """The limit's gain and its ends at the budgets; nan where there is none."""
-    names = ("gold_limit", "gold_limit_low", "gold_limit_high")
+def _limit_at(name: str, limit: Frontier | None, budgets: Array, end: float = np.inf) -> dict[str, Array]:
+    """The limit's gain and its ends at the budgets; nan where there is none, or beyond an end of one's own."""
+    names = (name, f"{name}_low", f"{name}_high")
     if limit is None:
-        return {name: np.full(len(budgets), np.nan) for name in names}
-    at = replace(limit, kl=budgets)
-    return dict(zip(names, (at.gain, at.gain_low, at.gain_high), strict=True))
+        return {each: np.full(len(budgets), np.nan) for each in names}
+    at, inside = replace(limit, kl=budgets), budgets <= end * (1 + 1e-9)
+    gains = (at.gain, at.gain_low, at.gain_high)
+    return {each: np.where(inside, gain, np.nan) for each, gain in zip(names, gains, strict=True)}
