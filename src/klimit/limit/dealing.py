@@ -8,6 +8,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from klimit.limit.compiled import INNER, OUTER
 from klimit.limit.dual import Array
 
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -15,7 +16,7 @@ _PLACE_BITS = 16
 _MOST_PLACES = (1 << _PLACE_BITS) - 1
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def _splitmix(state: np.uint64) -> np.uint64:
     z = state
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -23,13 +24,13 @@ def _splitmix(state: np.uint64) -> np.uint64:
     return z ^ (z >> np.uint64(31))
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(**OUTER)
 def prompt_key(seed: np.uint64, prompt: int) -> np.uint64:
     """The random stream of a prompt."""
     return _splitmix(seed + np.uint64(prompt) * np.uint64(_GOLDEN))
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def draw_places(n: int, key: np.uint64, places: NDArray[np.int32]) -> None:
     """For every ``i`` below ``n``, a place from 0 to ``i`` at random (a stream of its own for each key)."""
     for i in range(n):
@@ -38,7 +39,7 @@ def draw_places(n: int, key: np.uint64, places: NDArray[np.int32]) -> None:
         places[i] = np.int32((bits * np.uint64(i + 1)) >> np.uint64(32))
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def _deal_quarters(
     values: NDArray[Any],
     start: int,
@@ -64,7 +65,7 @@ def _deal_quarters(
         free += np.uint64(1) << shift
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(**OUTER)
 def deal(
     values: NDArray[Any], start: int, n: int, edges: NDArray[np.int64], key: np.uint64, out: Array
 ) -> None:
@@ -76,7 +77,7 @@ def deal(
     deal_with(values, start, n, edges, key, out, labels, places)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(**INNER)
 def deal_with(
     values: NDArray[Any],
     start: int,
@@ -103,7 +104,7 @@ def deal_with(
         slots[b] += 1
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(**OUTER)
 def deal_prompts(
     values: NDArray[Any], offsets: NDArray[np.int64], parts: int, seed: np.uint64, out: Array
 ) -> None:
