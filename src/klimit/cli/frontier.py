@@ -10,7 +10,7 @@ import typer
 from klimit.cli import shared
 from klimit.cli.outputs import STDOUT, check_outputs, deliver
 from klimit.cli.parsing import numbers, taken_down, whole_numbers
-from klimit.cli.progress import counting, doing
+from klimit.cli.progress import counting, doing, estimating
 
 if TYPE_CHECKING:
     from klimit.reports.frontier.findings import Findings
@@ -144,7 +144,7 @@ def find(
             or (f"target={target!r}" if target != "population" else None),
             progress=progress,
         ).at_least(min_completions)
-    with doing(f"estimating from {samples.n_completions:,} rewards"):
+    with estimating(f"estimating from {samples.n_completions:,} rewards"):
         import klimit
         from klimit.reports.frontier.findings import gather
 

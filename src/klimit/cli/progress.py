@@ -24,6 +24,33 @@ def doing(what: str) -> Iterator[None]:
 
 
 @contextmanager
+def estimating(what: str) -> Iterator[None]:
+    """The same for work that may have to be compiled first: the first time on a machine, and for some seconds."""
+    with doing(what):
+        if not sys.stderr.isatty():
+            yield
+            return
+        from numba.core import event
+
+        class Watch(event.Listener):  # type: ignore[misc]
+            """Says so when something is compiled."""
+
+            def on_start(self, _event: object) -> None:
+                print(
+                    f"{_CLEAR}{what}, compiling for this machine, once ...",
+                    end="",
+                    file=sys.stderr,
+                    flush=True,
+                )
+
+            def on_end(self, _event: object) -> None:
+                """Nothing to say: the next line clears it."""
+
+        with event.install_listener("numba:compile", Watch()):
+            yield
+
+
+@contextmanager
 def counting(what: str) -> Iterator[Callable[[int, int], None]]:
     """The same with how much is done, and how long the rest will take; the block calls what it is given."""
     start, watched = monotonic(), sys.stderr.isatty()
