@@ -4,7 +4,6 @@ import io
 import sys
 
 import numba
-import pytest
 
 from klimit.cli.progress import doing, estimating
 
@@ -19,13 +18,9 @@ def fresh_function():
     return numba.njit(lambda x: x + 1)
 
 
-@pytest.fixture
-def terminal(monkeypatch):
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    return sys.stderr
-
-
-def test_compilation_is_said_when_it_happens(terminal):
+def test_compilation_is_said_when_it_happens(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
     with estimating("estimating from 10 rewards"):
         assert fresh_function()(1) == 2
     said = terminal.getvalue()
@@ -34,7 +29,9 @@ def test_compilation_is_said_when_it_happens(terminal):
     assert said.endswith("\r\x1b[K")
 
 
-def test_nothing_is_said_of_compilation_where_there_is_none(terminal):
+def test_nothing_is_said_of_compilation_where_there_is_none(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
     add = fresh_function()
     add(1)
     with estimating("estimating"):
