@@ -93,4 +93,5 @@ def test_where_kl_went_is_not_told_where_none_was_wasted_for_certain(tables):
 def test_the_reward_that_was_trained_on_has_a_sentence_of_its_own(tables):
     base, reward = tables
     lines = lead(found({"rloo": PolicyTables.tilted(base, reward, 0.4)}, trained=True))
-    assert lines[-1].startswith("Of the limit of rm, which they were trained on: rloo ")
+    share = lines[0].partition("rloo")[2]
+    assert lines[-1] == f"Of the limit of rm, which they were trained on: rloo{share}"

@@ -140,8 +140,9 @@ def _by_trained_reward(found: Found) -> list[str]:
     told = []
     for trainer in found.recipe.trainers:
         shares = _known([row for row in rows if row["trainer"] == trainer])
-        told.append(f"{trainer} {_range(shares) if shares else 'unknown (beyond the horizon)'}")
-    return [f"Of the limit of {found.recipe.reward}, which they were trained on: {', '.join(told)}."]
+        how = f"{_range(shares)} {_ends(shares)}" if shares else "unknown (beyond the horizon)"
+        told.append(f"{trainer}: {how}")
+    return [f"Of the limit of {found.recipe.reward}, which they were trained on: {'; '.join(told)}."]
 
 
 def _table(found: Found) -> list[str]:
