@@ -69,17 +69,19 @@ def group_rows(keys: Codes) -> Groups:
     return Groups(distinct[by_appearance], np.concatenate([[0], np.cumsum(counts)]), order)
 
 
-def repeated(groups: Groups, ids: Codes | NDArray[np.int64]) -> NDArray[np.int64]:
+def repeated(groups: Groups, ids: Codes | NDArray[np.integer[Any]]) -> NDArray[np.int64]:
     """Places of grouped rows whose id already stood earlier in the same prompt.
 
     Args:
         groups: the grouping.
-        ids: one id, or its hash, a grouped row; 64 bits.
+        ids: one id, or its hash, a grouped row; whole numbers.
     """
     rising = ids[1:] > ids[:-1]
     rising[groups.offsets[1:-1] - 1] = True  # a new prompt starts its ids afresh
     if rising.all():
         return np.empty(0, dtype=np.int64)
+    if ids.dtype.itemsize < 8:
+        ids = ids.astype(np.int64)
     prompt_of = groups.prompt_of()
     # Equal pairs have equal codes, and that no two codes are equal is seen faster than by sorting pairs.
     codes = np.sort(ids.view(np.uint64) + prompt_of.view(np.uint64) * SPREAD)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -94,8 +95,14 @@ class Parts:
         Raises:
             InputError: a part cannot be used as it is, or its file was changed meanwhile.
         """
-        for first, last in self.cuts():
-            yield first, self.read(first, last)
+        cuts = list(self.cuts())
+        with ThreadPoolExecutor(1) as reader:  # the next part is read while this one is worked on
+            ahead = reader.submit(self.read, *cuts[0])
+            for i, (first, _) in enumerate(cuts):
+                samples = ahead.result()
+                if i + 1 < len(cuts):
+                    ahead = reader.submit(self.read, *cuts[i + 1])
+                yield first, samples
 
     def cuts(self) -> Iterator[tuple[int, int]]:
         """First and last prompt of every part, the last one not in it."""
@@ -129,9 +136,11 @@ class Parts:
         """The rewards of a part in one query; None where something is wrong with them."""
         sample = self._roles.sample
         asked = [number(self.reward, table.types[self.reward])]
-        asked += [] if sample is None else [sample_code(sample, table.types[sample])]
+        asked += [] if sample is None else [_sample(sample, table.types[sample])]
         rewards, *ids = table.columns(asked)
         if len(rewards) != counts.sum() or not np.isfinite(rewards.sum(dtype=np.float64)):
+            return None
+        if any(each.dtype.kind == "f" for each in ids):  # some are missing
             return None
         groups = Groups(
             np.arange(len(counts), dtype=np.uint64), np.concatenate([[0], np.cumsum(counts)]), None
@@ -196,6 +205,11 @@ def open_parts(
         raise
 
 
+def _sample(name: str, kind: str) -> str:
+    """A completion's number as it is where that is a small one, else its code."""
+    return plain(name, kind) if kind in _PLAIN and "INT" in kind else sample_code(name, kind)
+
+
 def _one_reward(table: Table, roles: Roles) -> str:
     names = [name for name in roles.rewards if is_number(table.types[name])]
     if len(roles.rewards) > 1 and len(names) != 1:
@@ -221,6 +235,10 @@ def _placed(table: Table, roles: Roles, name: str, kept: ExitStack, *, negate: b
     with one_line_errors(table.label):
         run(table.connection, f"SET memory_limit = {literal(MEMORY)}")
         run(table.connection, f"SET temp_directory = {literal(folder)}")
+        run(
+            table.connection, "SET enable_external_file_cache = false"
+        )  # the files are read once or twice, in order
+        run(table.connection, "SET parquet_metadata_cache = true")
     code = f"hash({', '.join(plain(column, table.types[column]) for column in roles.prompt)})"
     places = Places.of(table, code, name, roles)
     if places is None:
