@@ -119,9 +119,12 @@ class Parts:
         self._table.check_unchanged()
         table = row_range(self._table, int(self._starts[first]), int(self._ends[last - 1]) + 1, self._source)
         counts = self.counts[first:last]
-        rewards = self._rewards(table, counts) if self._plain else None
-        if rewards is None:  # with all checks, which say what is wrong
-            rewards = read_table(table, self._roles, ()).reward(self.reward)
+        try:
+            rewards = self._rewards(table, counts) if self._plain else None
+            if rewards is None:  # with all checks, which say what is wrong
+                rewards = read_table(table, self._roles, ()).reward(self.reward)
+        finally:  # a file that is written meanwhile may look broken
+            self._table.check_unchanged()
         if len(rewards) != counts.sum():
             raise InputError(f"{self.label}: changed while it was read; read it again")
         samples = Samples(
