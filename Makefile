@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test docs linkcheck format clean
+.PHONY: demo test bench docs linkcheck format clean
 
 demo: .venv/core.stamp
 	$(BIN)/klimit demo
@@ -12,6 +12,12 @@ test: .venv/test.stamp .venv/browser.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
+
+# Speed and memory as ratios to named rivals, each in one run, for a quiet machine.
+bench: .venv/test.stamp
+	$(BIN)/python benchmarks/speed.py --out benchmarks/speed.csv
+	$(BIN)/python benchmarks/stream.py
+	$(BIN)/python benchmarks/sampling_speed.py
 
 # The site, in build/docs; needs no network. `make linkcheck` asks the web whether its external links still lead somewhere.
 docs: .venv/docs.stamp
