@@ -1,7 +1,7 @@
 """The straightforward NumPy program for the same outputs as the compiled one, and two libraries for parts of them.
 
     python benchmarks/rival.py                      # 5,000 prompts x 1,024 completions; some minutes
-    python benchmarks/rival.py --prompts 200        # quick
+    python benchmarks/rival.py --prompts 500        # quick; with fewer, the random blocks are dealt several times
 
 ``numpy`` is klimit with every compiled pass over the rewards written in vectorised NumPy, one tilt at a time over
 all prompts: sorting and moments, best-of-N's weights, log-mean-exps of the whole and of random halves and quarters
