@@ -336,3 +336,20 @@ def test_paths_may_hold_what_globs_are_made_of(tmp_path):
     folder.mkdir()
     paths = write(table(), folder)
     assert klimit.summarise(Path(paths[0])).n_prompts == 60
+
+
+def test_what_is_kept_grows_with_the_prompts_and_not_with_their_completions(tmp_path):
+    import tracemalloc
+
+    kept = {}
+    for completions in (200, 3200):
+        frame = table(prompts=40, few=completions, many=completions + 1)
+        paths = write(frame, tmp_path)
+        klimit.summarise(paths, n=[2], part=10_000)
+        tracemalloc.start()
+        samples = klimit.summarise(paths, n=[2], part=10_000)
+        kept[completions] = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        assert samples.n_completions == 40 * completions
+    # The grid reaches further with more completions; the rewards would take a megabyte more.
+    assert kept[3200] - kept[200] < 300_000

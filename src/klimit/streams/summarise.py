@@ -172,7 +172,7 @@ def _outline(parts: Parts, offsets: NDArray[np.int64]) -> Samples:
 
 
 def _without_values(rewards: Rewards) -> Rewards:
-    return replace(rewards, values=rewards.values[:0])
+    return replace(rewards, values=np.empty(0, rewards.values.dtype))  # a slice would keep all of them
 
 
 def _joined(parts: Sequence[PromptValues]) -> PromptValues:
