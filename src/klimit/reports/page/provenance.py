@@ -22,7 +22,7 @@ from klimit.reports.page.content import Provenance, Source
 from klimit.reports.page.reading import shown_name
 
 # What the numbers depend on.
-_PACKAGES = ("numpy", "scipy", "numba", "duckdb", "pandas", "arviz-stats")
+_PACKAGES = ("numpy", "scipy", "numba", "duckdb", "pandas")
 _DEFAULTS = {"level": 0.95, "seed": 0, "subsets": 5, "min_completions": 1}
 _EPOCH = "SOURCE_DATE_EPOCH"
 
