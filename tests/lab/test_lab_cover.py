@@ -23,10 +23,7 @@ OPEN = {
     "summarization": ("hacking by rm_weak", "audit at beta 0.1"),
 }
 # Intervals that are known to cover too rarely, and why: docs/cover.md.
-KNOWN = {
-    ("safety", "rm_weak tilted to KL 3", "gold_gain"),
-    ("summarization", "rm_a tilted to KL 3", "gold_gain"),
-}
+KNOWN = {("safety", "rm_weak tilted to KL 3", "gold_gain")}
 
 
 @pytest.fixture(scope="module")
