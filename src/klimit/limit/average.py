@@ -12,6 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
+from klimit.limit.blas import product
 from klimit.limit.dual import Array, DualCurve, Grid
 from klimit.limit.estimator import Estimator, variance_of_difference
 from klimit.limit.grid_moments import SLOPE, SUM, VALUE, GridMoments
@@ -225,7 +226,7 @@ class GridLevels:
         return np.asarray(influence - influence.mean(axis=0))
 
     def _of_prompts(self, values: Array) -> Array:
-        return np.asarray(values @ (self.weights / self.budget.grid.t).T)
+        return product(values, (self.weights / self.budget.grid.t).T)
 
 
 def _quadratic(left: Array, matrix: Array, right: Array) -> Array:

@@ -13,7 +13,7 @@ import numpy as np
 
 from klimit.limit.dual import Array, Grid
 from klimit.limit.kernels import PromptStatistics
-from klimit.limit.pooled import centred_parts, column_means
+from klimit.limit.pooled import centred_parts, column_means, scatter_of
 
 # Curves whose third moments are kept: the limit's part, its derivative in log t, and their sum (the tilt's gain).
 VALUE, SLOPE, SUM = 0, 1, 2
@@ -67,7 +67,7 @@ class GridMoments:
         return cls(
             n_prompts=len(counts),
             mean=mean,
-            scatter=parts.T @ parts,
+            scatter=scatter_of(parts),
             third=third,
             plug_in=means[3:6] / grid.t,
             share=means[6],

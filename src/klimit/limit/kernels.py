@@ -25,6 +25,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from klimit.limit.blas import product
 from klimit.limit.corrected import statistics_pass
 from klimit.limit.dual import Array
 from klimit.limit.lanes import LANES
@@ -56,7 +57,7 @@ class PromptStatistics:
 
     def project(self, weights: Array) -> Array:
         """Combinations of each prompt's jackknifed log-partitions: weights ``(3, K, T)`` give ``(P, K)``."""
-        combined = sum(values @ some.T for values, some in zip(self.jackknife, weights, strict=True))
+        combined = sum(product(values, some.T) for values, some in zip(self.jackknife, weights, strict=True))
         return np.asarray(combined)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from klimit.limit.blas import one_thread
 from klimit.limit.compiled import INNER, OUTER
 from klimit.limit.dual import Array
 from klimit.limit.kernels import chunks_of, in_threads
 
-_ROWS = 128  # prompts of a chunk
+_ROWS = 512  # prompts of a chunk
+_BLOCK = 640  # prompts of a product of matrices
 _AT_ONCE = 4
 
 
@@ -85,6 +87,20 @@ def column_means(arrays: list[Array], weights: Array) -> tuple[Array, Array]:
     in_threads(work, len(chunks))
     plain, weighted = sums.sum(axis=0) / n_prompts
     return plain, weighted
+
+
+def scatter_of(parts: Array) -> Array:
+    """Sums of products of columns, ``(C, C)`` from ``(P, C)``: by blocks of prompts, added up in their order."""
+    blocks = chunks_of(len(parts), _BLOCK)
+    found = np.empty((len(blocks), parts.shape[1], parts.shape[1]))
+
+    def work(number: int) -> None:
+        rows = parts[slice(*blocks[number])]
+        np.matmul(rows.T, rows, out=found[number])
+
+    with one_thread():
+        in_threads(work, len(blocks))
+    return np.asarray(found.sum(axis=0))
 
 
 def centred_parts(jackknife: Array, t: Array, mean: Array, slope: Array) -> tuple[Array, Array]:
