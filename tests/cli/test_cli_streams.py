@@ -118,7 +118,7 @@ def test_a_bug_is_one_line_that_says_how_to_see_more(run, samples, monkeypatch):
     def bug(*_, **__):
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr("klimit.samples.as_samples", bug)
+    monkeypatch.setattr("klimit.streams.engines.open_samples", bug)
     monkeypatch.delenv("KLIMIT_TRACEBACK", raising=False)
     done = run("frontier", samples)
     assert done.status == 1

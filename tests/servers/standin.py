@@ -102,6 +102,7 @@ class StandIn:
     def __init__(self, dialect, *, processed=False, seeded=True, fixed=False, unknown=(), fault=None, ids=True,
                  wait=0.0, at_once=10**9, change=None, max_logprobs=20, key=None):  # fmt: skip
         self.dialect, self.processed, self.seeded, self.fixed = dialect, processed, seeded, fixed
+        self.own = random.Random(7)  # of a server that heeds no seed
         self.unknown, self.fault, self.ids, self.wait, self.at_once = unknown, fault, ids, wait, at_once
         self.change, self.max_logprobs, self.key = change, max_logprobs, key
         self.bodies, self.headers, self.queries, self.in_flight, self.most = [], [], [], 0, 0
@@ -181,7 +182,7 @@ class StandIn:
             **{name: body[name] for name in ("temperature", "top_p", "top_k", "min_p") if name in body},
         }
         s = {name: value for name, value in s.items() if name in ("temperature", "top_p", "top_k", "min_p")}
-        seed = 1 if self.fixed else body["seed"] if self.seeded else random.getrandbits(40)
+        seed = 1 if self.fixed else body["seed"] if self.seeded else self.own.getrandbits(40)
         draws = np.random.default_rng([seed, len(prompt)])
         made, before = [], ()
         while len(before) < body["max_tokens"] and END not in before:
