@@ -82,7 +82,7 @@ class Places:
 
 def _any_missing(columns: Sequence[NDArray[Any]]) -> bool:
     floats = any(column.dtype.kind == "f" and np.isnan(column).any() for column in columns)
-    return floats or any(column.dtype == object and (column == None).any() for column in columns)  # noqa: E711
+    return floats or any(column.dtype == object and None in set(column) for column in columns)
 
 
 def regrouped(table: Table, code: str, columns: list[str], codes: NDArray[np.uint64], path: Path) -> Table:
